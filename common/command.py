@@ -1,0 +1,32 @@
+"""What all commands share: how they end."""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from common.errors import UserError
+
+
+def run_command(main: Callable[[], int]) -> None:
+    """Runs `main` and exits with its status; an error that the user can mend is one line on stderr, no traceback."""
+    sys.unraisablehook = _report_unraisable
+    for name in ("absl", "asyncio"):  # Orbax tells its own affairs there, and raises what matters
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        status = main()
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        status = error.status
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:  # what read our output has gone, as `head` does
+        sys.stderr.close()
+        status = 141
+    sys.exit(status)
+
+
+def _report_unraisable(unraisable) -> None:
+    """As Python does, but for the loops that Orbax closes before TensorStore has told them of an error it has raised."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)

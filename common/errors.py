@@ -1,0 +1,51 @@
+"""Errors that a user can mend, and look-ups that name what there is."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one line: what was wrong, and what to do.
+
+    Commands print it without a traceback and exit with `status`: 1 for a failure, 2 for bad usage (a wrong flag or
+    config).
+    """
+
+    def __init__(self, message: str, status: int = 1):
+        super().__init__(" ".join(message.split()))
+        self.status = status
+
+
+class ConfigError(UserError):
+    """A config that cannot be used: an unknown key, a wrong type, or a value that is not allowed."""
+
+    def __init__(self, message: str):
+        super().__init__(message, status=2)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """` (did you mean 'x'?)` with the name closest to `name`, or nothing. The end of a dotted name counts as close."""
+    names = list(names)
+    matches = (
+        [other for other in names if other.endswith(f".{name}")]
+        or difflib.get_close_matches(str(name), names, n=1)
+        or difflib.get_close_matches(str(name).lower(), names, n=1)
+    )
+    return f" (did you mean {' or '.join(map(repr, matches))}?)" if matches else ""
+
+
+def choose(table: Mapping[str, T], name: str, field: str) -> T:
+    """`table[name]`; where there is none, a ConfigError that names `field`, the choices and the nearest one."""
+    if name not in table:
+        choices = ", ".join(sorted(table))
+        raise ConfigError(f"{field}={name!r} is not known{nearest(name, table)}; choose from: {choices}")
+    return table[name]
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises ConfigError(message) unless `condition` holds."""
+    if not condition:
+        raise ConfigError(message)
