@@ -1,0 +1,161 @@
+"""The small parts: dense layers, norms, feed-forward, embedding, dropout, and the tables that name their variants."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+if TYPE_CHECKING:
+    from model.config import TransformerConfig
+
+# name -> (function, gated). A gated activation multiplies a second projection (Shazeer 2020, arXiv:2002.05202).
+ACTIVATIONS = {
+    "relu": (jax.nn.relu, False),
+    "gelu": (functools.partial(jax.nn.gelu, approximate=False), False),
+    "gelu_tanh": (functools.partial(jax.nn.gelu, approximate=True), False),
+    "swiglu": (jax.nn.silu, True),
+    "geglu": (functools.partial(jax.nn.gelu, approximate=True), True),
+}
+
+# name -> function of the standard deviation that gives a Flax initializer for a kernel [in, out].
+INITIALIZERS = {
+    "normal": lambda std: nn.initializers.normal(std),  # GPT-2
+    "truncated_normal": lambda std: nn.initializers.truncated_normal(std),  # BERT
+    "xavier": lambda std: nn.initializers.xavier_uniform(),  # Glorot and Bengio 2010
+    "he": lambda std: nn.initializers.he_normal(),  # He et al. 2015, arXiv:1502.01852
+}
+
+
+class Dense(nn.Module):
+    """`x W + b`, over the last `contract` axes of x, as one product of two-dimensional operands.
+
+    XLA's CPU matrix product is fast only for plain two-dimensional operands, and no accelerator is slower for it.
+
+    Attributes:
+        features: shape of the output's new axes.
+        contract: how many trailing axes of x are summed over.
+        residual: whether the output is added to the residual stream; then its start is scaled by 1 / sqrt(2 L), so that
+            the stream's variance does not grow with depth (GPT-2).
+    """
+
+    config: TransformerConfig
+    features: tuple[int, ...]
+    contract: int = 1
+    residual: bool = False
+    use_bias: bool | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        config = self.config
+        lead, inner = x.shape[: -self.contract], x.shape[-self.contract :]
+        fan_in, fan_out = math.prod(inner), math.prod(self.features)
+        scale = 1 / math.sqrt(2 * config.decoder_layers) if self.residual else 1.0
+        initializer = INITIALIZERS[config.initializer](config.initializer_std)
+
+        def initialize(key, shape):
+            return (scale * initializer(key, (fan_in, fan_out))).reshape(shape)
+
+        kernel = self.param("kernel", initialize, inner + self.features)
+        y = x.reshape(-1, fan_in) @ kernel.reshape(fan_in, fan_out).astype(x.dtype)
+        if config.use_bias if self.use_bias is None else self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, self.features)
+            y = y + bias.reshape(-1).astype(x.dtype)
+        return y.reshape(lead + self.features)
+
+
+class LayerNorm(nn.Module):
+    """Ba et al. 2016 (arXiv:1607.06450), over the last axis, statistics in float32."""
+
+    config: TransformerConfig
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x32 = x.astype(jnp.float32)
+        centred = x32 - x32.mean(-1, keepdims=True)
+        variance = jnp.square(centred).mean(-1, keepdims=True)
+        y = centred * jax.lax.rsqrt(variance + self.config.norm_eps)
+        y = y * self.param("scale", nn.initializers.ones, x.shape[-1:])
+        if self.config.use_bias:
+            y = y + self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        return y.astype(x.dtype)
+
+
+class RMSNorm(nn.Module):
+    """Zhang and Sennrich 2019 (arXiv:1910.07467), over the last axis, statistics in float32."""
+
+    config: TransformerConfig
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x32 = x.astype(jnp.float32)
+        y = x32 * jax.lax.rsqrt(jnp.square(x32).mean(-1, keepdims=True) + self.config.norm_eps)
+        return (y * self.param("scale", nn.initializers.ones, x.shape[-1:])).astype(x.dtype)
+
+
+NORMS = {"layernorm": LayerNorm, "rmsnorm": RMSNorm}
+
+
+def norm(config: TransformerConfig, name: str) -> nn.Module:
+    """The norm that `config.norm` names."""
+    return NORMS[config.norm](config, name=name)
+
+
+class FeedForward(nn.Module):
+    """Two dense layers about an activation, or three where it is gated."""
+
+    config: TransformerConfig
+
+    @nn.compact
+    def __call__(self, x_BTD: jax.Array) -> jax.Array:
+        config = self.config
+        activation, gated = ACTIVATIONS[config.activation]
+        h_BTF = Dense(config, (config.mlp_dim,), name="up")(x_BTD)
+        if gated:
+            h_BTF = h_BTF * activation(Dense(config, (config.mlp_dim,), name="gate")(x_BTD))
+        else:
+            h_BTF = activation(h_BTF)
+        return Dense(config, (config.embed_dim,), residual=True, name="down")(h_BTF)
+
+
+class Embedding(nn.Module):
+    """A table [rows, D]: `__call__` looks rows up, `logits` multiplies by its transpose (Press and Wolf 2017)."""
+
+    config: TransformerConfig
+    rows: int
+
+    def setup(self):
+        initializer = nn.initializers.normal(self.config.initializer_std)
+        self.embedding = self.param("embedding", initializer, (self.rows, self.config.embed_dim))
+
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        return jnp.take(self.embedding, ids, axis=0).astype(self.config.dtype)
+
+    def logits(self, x_BTD: jax.Array) -> jax.Array:
+        x = x_BTD.reshape(-1, x_BTD.shape[-1])
+        return (x @ self.embedding.T.astype(x.dtype)).reshape(*x_BTD.shape[:-1], self.rows)
+
+
+class Dropout(nn.Module):
+    """Srivastava et al. 2014, active where a "dropout" key is given.
+
+    Each row over the last axis draws a number from the key, and an element hashes it plus its column (the finalizer of
+    MurmurHash3): many times cheaper than `jax.random.bernoulli` on a CPU, and the same whatever the devices.
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        if self.rate == 0 or not self.has_rng("dropout"):
+            return x
+        rows = jax.random.bits(self.make_rng("dropout"), (*x.shape[:-1], 1), jnp.uint32)
+        bits = rows + jnp.arange(x.shape[-1], dtype=jnp.uint32)
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+            bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
+        keep = (bits ^ (bits >> 16)) >= jnp.uint32(round(self.rate * 2**32))
+        return jnp.where(keep, x / (1 - self.rate), 0)
