@@ -1,0 +1,1 @@
+"""Text to batches: sources -> documents -> split -> tokens -> packed rows -> batches. Imports no JAX."""

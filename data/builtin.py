@@ -1,0 +1,82 @@
+"""The corpora that come with pip packages: real text, no download at run time.
+
+`builtin:hsk`   graded modern Chinese sentences with English translations (package hsk-sentences-audio; CC BY-SA 4.0)
+`builtin:chat`  short dialogues in English and Chinese (package chatterbot-corpus; BSD 3-Clause);
+                `builtin:chat/LANGUAGE` for one of its other languages
+"""
+
+import importlib.resources
+import json
+from collections.abc import Iterator
+
+import yaml
+
+from common.errors import UserError, choose, require
+from data.document import Document
+
+ATTRIBUTION = {
+    "builtin:hsk": "HSK graded sentences with English translations, from the Python package hsk-sentences-audio "
+    "(https://github.com/no7z/hsk-sentences-audio), data under CC BY-SA 4.0",
+    "builtin:chat": "ChatterBot language training corpus by Gunther Cox and contributors, from the Python package "
+    "chatterbot-corpus (https://github.com/gunthercox/chatterbot-corpus), BSD 3-Clause license",
+}
+
+
+def _package(name: str):
+    try:
+        return importlib.resources.files(name) / "data"
+    except ModuleNotFoundError as error:
+        raise UserError(f"package {name!r} is missing; install it with: pip install -r requirements.txt") from error
+
+
+def _hsk(part: str) -> Iterator[Document]:
+    """Both directions of a pair are one document each; the Chinese sentence decides the split for both."""
+    require(not part, f"data='builtin:hsk/{part}' is not known; it has no parts, give builtin:hsk")
+    sentences = json.loads((_package("hsk_sentences_audio") / "sentences.json").read_text(encoding="utf-8"))
+    for sentence in sentences:
+        chinese, english = sentence["chinese"].strip(), sentence["translation"]["en"].strip()
+        yield Document(f"zh: {chinese}\nen: {english}", "builtin:hsk", key=chinese)
+        yield Document(f"en: {english}\nzh: {chinese}", "builtin:hsk", key=chinese)
+
+
+def _chat(language: str) -> Iterator[Document]:
+    """A dialogue is a document, a turn a line; the first turn decides the split.
+
+    The package repeats many dialogues word for word (one of them 114 times); each is given once.
+    """
+    root = _package("chatterbot_corpus")
+    languages = {f"builtin:chat/{folder.name}": folder for folder in root.iterdir() if folder.is_dir()}
+    source = f"builtin:chat/{language}" if language else "builtin:chat"
+    seen = set()
+    for name in [language] if language else ["english", "chinese"]:
+        folder = choose(languages, f"builtin:chat/{name}", "data")
+        for file in sorted(folder.iterdir(), key=lambda file: file.name):
+            if file.name.endswith(".yml"):
+                content = yaml.load(file.read_text(encoding="utf-8"), Loader=YAML_LOADER)
+                for dialogue in content["conversations"]:
+                    turns = [str(turn).strip() for turn in dialogue if turn is not None]
+                    text = "\n".join(turn for turn in turns if turn)
+                    if text and text not in seen:
+                        seen.add(text)
+                        yield Document(text, source, key=text.partition("\n")[0])
+
+
+# The C parser where PyYAML was built with it: five times as fast.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+BUILTIN = {"builtin:hsk": _hsk, "builtin:chat": _chat}
+
+
+def read_builtin(source: str) -> Iterator[Document]:
+    """The documents of `builtin:NAME` or `builtin:NAME/PART`.
+
+    Raises:
+        ConfigError: no such corpus; the message lists them.
+    """
+    corpus, _, part = source.partition("/")
+    return choose(BUILTIN, corpus, "data")(part)
+
+
+def attribution(source: str) -> str:
+    """Who made a source and under what license, as far as we know it."""
+    return ATTRIBUTION.get(source.partition("/")[0], "the user's own text")

@@ -1,0 +1,118 @@
+"""Where text comes from: `builtin:NAME`, a file, a glob or a folder; plain text or JSONL."""
+
+import glob
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from common.errors import ConfigError, UserError, nearest
+from data.builtin import BUILTIN, read_builtin
+from data.document import Document, check_characters
+
+TEXT_ENDINGS = (".txt", ".md", ".jsonl")
+BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
+
+
+def split_sources(sources: str | Sequence[str]) -> tuple[str, ...]:
+    """A tuple of sources from a tuple, or from a string with commas."""
+    parts = sources.split(",") if isinstance(sources, str) else sources
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def read_documents(sources: Sequence[str]) -> Iterator[Document]:
+    """The documents of every source, in order.
+
+    Raises:
+        ConfigError: a source that names nothing.
+        UserError: a file that holds no readable text; the message names the file and the line.
+    """
+    for source in sources:
+        if source.startswith("builtin:"):
+            yield from read_builtin(source)
+        else:
+            empty = True
+            for path in find_files(source):
+                for text in _read_jsonl(path) if path.suffix.lower() == ".jsonl" else _read_text(path):
+                    empty = False
+                    yield Document(text, source)
+            if empty:
+                raise UserError(f"{source} holds no text, only white space; give a source that has some")
+
+
+def find_files(source: str) -> list[Path]:
+    """The files that a path, a folder (its .txt, .md and .jsonl files) or a glob names, sorted.
+
+    Raises:
+        ConfigError: there is none.
+        UserError: the folder, or one in it, cannot be read.
+    """
+    path = os.path.expanduser(source)
+    if os.path.isfile(path):
+        return [Path(path)]
+    if os.path.isdir(path):
+        files = _files_below(path)
+        if not files:
+            raise ConfigError(f"the folder {source} has no {', '.join(TEXT_ENDINGS)} file in it")
+        return files
+    files = [Path(name) for name in sorted(glob.glob(path, recursive=True)) if os.path.isfile(name)]
+    if not files:
+        raise ConfigError(
+            f"no data at {source!r}{nearest(source, BUILTIN)}: give a file, a folder or a glob that exists, "
+            f"or one of {', '.join(BUILTIN)}"
+        )
+    return files
+
+
+def _files_below(folder: str) -> list[Path]:
+    def refuse(error: OSError):
+        raise UserError(f"cannot read the folder {error.filename}: {error.strerror}") from error
+
+    found = (Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names)
+    return sorted(path for path in found if path.suffix.lower() in TEXT_ENDINGS and os.path.isfile(path))
+
+
+def _decode(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if b"\0" in content[:65536]:
+        raise UserError(f"{path} is a binary file; data must be text in UTF-8, or JSONL")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x}); "
+            f"convert it first, for example: iconv -f GB18030 -t UTF-8 {path.name} > converted.txt"
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _read_text(path: Path) -> Iterator[str]:
+    """The file's documents: what stands between blank lines, or the whole file where there is none."""
+    for text in BLANK_LINES.split(_decode(path).strip("\n")):
+        if text.strip():
+            yield text
+
+
+def _read_jsonl(path: Path) -> Iterator[str]:
+    for number, line in enumerate(_decode(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            text = json.loads(line)["text"]
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}, line {number}: not JSON ({getattr(error, 'msg', error)})") from error
+        except (KeyError, TypeError):
+            raise UserError(f'{path}, line {number}: no "text" field; each line must be {{"text": "…"}}') from None
+        if not isinstance(text, str):
+            raise UserError(f'{path}, line {number}: "text" is {type(text).__name__}, not a string')
+        try:
+            check_characters(text)
+        except UserError as error:
+            raise UserError(f"{path}, line {number}: {error}") from error
+        if text.strip():
+            yield text

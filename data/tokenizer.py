@@ -1,0 +1,151 @@
+"""The SentencePiece tokenizer: trained on the run's own text, lossless, and kept in the run's folder."""
+
+import dataclasses
+import io
+import re
+from collections.abc import Iterable, Sequence
+
+import sentencepiece as spm
+
+from common.errors import ConfigError, UserError, choose, require
+from data.document import check_characters
+
+MODEL_TYPES = ("bpe", "unigram", "char")
+END_OF_TEXT = "<|endoftext|>"
+SPACE_MARK = "\u2581"  # how SentencePiece writes a space; in a text it would come back as one
+LINE_LENGTH = 1 << 16  # longer lines are cut, for training the tokenizer only
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizerConfig:
+    """How the tokenizer is trained; `configs/base.py` says what each field means."""
+
+    vocab_size: int
+    model_type: str
+    character_coverage: float
+    byte_fallback: bool
+    split_digits: bool
+
+    def __post_init__(self):
+        choose(dict.fromkeys(MODEL_TYPES), self.model_type, "model_type")
+        require(self.vocab_size >= 3, f"vocab_size={self.vocab_size} must be at least 3")
+        require(
+            0.98 <= self.character_coverage <= 1, f"character_coverage={self.character_coverage} must be in [0.98, 1]"
+        )
+        if self.byte_fallback:
+            require(
+                self.vocab_size > 259,
+                f"vocab_size={self.vocab_size} must be above 259 with byte_fallback, which takes 256 pieces for bytes",
+            )
+
+
+class Tokenizer:
+    """Text to token ids and back: `decode(encode(text)) == text` for all Unicode text wherever `byte_fallback` is on.
+
+    `end_of_text` separates documents and starts a generation; `unknown` stands for what has no piece (with byte
+    fallback: never).
+    """
+
+    def __init__(self, model: bytes):
+        """`model` is a serialized SentencePiece model.
+
+        Raises:
+            UserError: it is none.
+        """
+        self.model = model
+        self._processor = spm.SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(model)
+        except RuntimeError as error:
+            raise UserError(f"the tokenizer is not a SentencePiece model: {error}") from error
+        self.vocab_size: int = self._processor.vocab_size()
+        self.end_of_text: int = self._processor.eos_id()
+        self.unknown: int = self._processor.unk_id()
+        mark = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE_MARK.encode()]
+        self._space_mark = mark if self.unknown not in mark else None
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`, without any special token.
+
+        Raises:
+            UserError: it holds a lone surrogate, which is half a character.
+        """
+        return self.encode_all([text])[0]
+
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of many texts, on all cores."""
+        for text in texts:
+            check_characters(text)
+        encoded = self._processor.encode(list(texts), num_threads=-1 if len(texts) > 1 else 1)
+        if self._space_mark:
+            for index, text in enumerate(texts):
+                if SPACE_MARK in text:
+                    first, *others = self._processor.encode(text.split(SPACE_MARK))
+                    encoded[index] = first + [token for other in others for token in (*self._space_mark, *other)]
+        return encoded
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of token ids; special tokens have none, bytes that are no UTF-8 show as U+FFFD."""
+        return self._processor.decode([int(token) for token in tokens])
+
+    def piece(self, token: int) -> str:
+        """The vocabulary's entry for a token id."""
+        return self._processor.id_to_piece(int(token))
+
+
+def train(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
+    """Trains a tokenizer on `texts`; the same texts and config give the same tokenizer.
+
+    The settings that matter: no normalisation and no trimming of spaces, so that decoding gives back the text; newline
+    is a piece of its own, since SentencePiece trains on lines; digits stand alone.
+
+    Raises:
+        ConfigError: the vocabulary is larger than the text supports, or too small for its characters.
+    """
+    lines = (
+        line[start : start + LINE_LENGTH]
+        for text in texts
+        for line in text.split("\n")
+        for start in range(0, len(line), LINE_LENGTH)
+    )
+    model = io.BytesIO()
+    try:
+        spm.SentencePieceTrainer.train(
+            sentence_iterator=lines,
+            model_writer=model,
+            model_type=config.model_type,
+            vocab_size=config.vocab_size,
+            # Asked for fewer characters than there are, a character vocabulary is simply all of them.
+            hard_vocab_limit=config.model_type != "char",
+            character_coverage=config.character_coverage,
+            byte_fallback=config.byte_fallback,
+            split_digits=config.split_digits,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=False,
+            user_defined_symbols=["\n"],
+            unk_id=0,
+            bos_id=-1,
+            pad_id=-1,
+            eos_id=1,
+            eos_piece=END_OF_TEXT,
+            max_sentence_length=4 * LINE_LENGTH,  # in bytes
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise ConfigError(_explain(str(error), config.vocab_size)) from error
+    return Tokenizer(model.getvalue())
+
+
+def _explain(message: str, vocab_size: int) -> str:
+    """What SentencePiece complains of, in the terms of the config."""
+    if most := re.search(r"too high .*<= (\d+)", message):
+        return f"tokenizer.vocab_size={vocab_size} is more than this text gives pieces for; set at most {most[1]}"
+    if least := re.search(r"required_chars.* vs (\d+)", message):
+        return (
+            f"tokenizer.vocab_size={vocab_size} is too small for this text's characters; set at least {least[1]}, "
+            "or a lower tokenizer.character_coverage"
+        )
+    if "sentences_.empty()" in message:  # it leaves out lines with U+2585, its mark for what is unknown
+        return "there is no line of text that a tokenizer can be trained on"
+    return f"no tokenizer can be trained on this text: {message}"
