@@ -1,0 +1,1 @@
+"""Configs: Python files with `get_config()`; each starts from `base.py` and changes a few lines."""

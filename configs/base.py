@@ -1,0 +1,95 @@
+"""The default run, and every key there is: a small Llama-style model on bilingual text, minutes on two CPU cores.
+
+Other configs call `get_config()` and change a few lines. None means: worked out from the other settings.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict(
+        {
+            "seed": 0,  # of the initialisation, the order of the data and dropout
+            "task": "causal_lm",  # what is learned; tasks/__init__.py lists them
+            "model": {
+                "vocab_size": None,  # None: the tokenizer's; above it, rows that are never used
+                "max_length": None,  # longest text in tokens, prompt included; None: data.sequence_length
+                "decoder_layers": 4,
+                "embed_dim": 160,  # width of the residual stream
+                "num_heads": 4,  # query heads
+                "num_kv_heads": None,  # key/value heads, fewer for grouped queries; None: num_heads
+                "head_dim": None,  # None: embed_dim / num_heads
+                "mlp_dim": 448,  # hidden width of the feed-forward; None: 4 embed_dim
+                "norm": "rmsnorm",  # layernorm | rmsnorm
+                "norm_position": "pre",  # pre | post (the residual addition)
+                "norm_eps": 1e-5,
+                "position": "rope",  # learned | sinusoidal | rope | none
+                "rope_theta": 10000.0,
+                "activation": "swiglu",  # relu | gelu | gelu_tanh | swiglu | geglu
+                "use_bias": False,  # in dense layers and layer norms
+                "qk_norm": False,  # a norm on each head's queries and keys
+                "tie_embeddings": True,  # the output layer is the embedding's transpose
+                "scale_embeddings": False,  # times sqrt(embed_dim), as with sinusoidal positions in 2017
+                "dropout": 0.0,  # of embeddings and of each sub-layer's output
+                "initializer": "normal",  # normal | truncated_normal | xavier | he
+                "initializer_std": 0.02,  # of normal and truncated_normal, and of embeddings
+                "attention": "auto",  # auto | xla | cudnn (NVIDIA GPUs, bfloat16)
+                "dtype": "auto",  # of the computation: float32 | bfloat16 | float16; auto: bfloat16 but on CPUs
+                "remat": "none",  # recompute in the backward pass to save memory: none | dots | full
+                "scan_layers": False,  # one compiled block, looped over; False unrolls: faster on CPUs, slow to compile
+            },
+            "tokenizer": {
+                "vocab_size": 2048,
+                "model_type": "bpe",  # bpe | unigram | char (then vocab_size is an upper bound)
+                "character_coverage": 0.998,  # rarer characters are spelled in bytes; 0.9995 for large corpora
+                "byte_fallback": True,  # 256 pieces for bytes: no text is out of the vocabulary
+                "split_digits": True,  # each digit is a piece
+            },
+            "data": {
+                "train": ("builtin:hsk", "builtin:chat"),  # sources: builtin:NAME, a file, a folder, a glob
+                "valid": (),  # sources; (): valid_fraction of the training documents, chosen by hash
+                "valid_fraction": 0.05,
+                "sequence_length": 128,  # tokens a row; documents are packed into rows
+                "cache_dir": "~/.cache/zenformer",  # tokenizers and tokens, by content
+            },
+            "loss": {
+                "label_smoothing": 0.0,
+                "z_loss": 0.0,  # times log(Z)^2; 1e-4 steadies large models
+                "l1_penalty": 0.0,  # times sum |w| over matrices and embeddings
+                "l2_penalty": 0.0,  # times sum w^2
+            },
+            "optimizer": {
+                "name": "adamw",  # adamw | adam | sgd | lion | adafactor
+                "learning_rate": 1.2e-3,  # the peak
+                "schedule": "cosine",  # constant | linear | cosine | rsqrt | wsd (warmup-stable-decay)
+                "warmup_steps": 50,  # linear, before every schedule
+                "final_fraction": 0.1,  # of the peak, at the end of linear, cosine and wsd
+                "decay_fraction": 0.2,  # of all steps, for wsd's decay
+                "weight_decay": 0.1,  # not on norms and biases
+                "b1": 0.9,  # also sgd's momentum
+                "b2": 0.95,
+                "eps": 1e-8,
+                "clip_norm": 1.0,  # of the global gradient; 0: no clipping
+            },
+            "training": {
+                "num_steps": 1150,
+                "batch_size": 8,  # sequences a step, over all devices
+                "microbatches": 1,  # parts that a batch is taken in, to save memory
+                "log_every": 20,
+                "eval_every": 230,
+                "checkpoint_every": 230,  # the best is chosen among checkpoints that fall on an evaluation
+                "keep_checkpoints": 2,  # the newest so many, and the best
+                "sample_prompts": ("zh:", "en:"),  # continued at each evaluation
+                "sample_tokens": 48,
+                "tensorboard": True,
+                "wandb_project": "",  # a Weights & Biases project; needs pip install wandb
+            },
+            "mesh": {  # devices along each axis; -1: all that are left
+                "data": -1,  # copies of the model, each with its part of the batch
+                "fsdp": 1,  # parts that parameters and the batch are divided into
+                "tensor": 1,  # parts that heads, hidden units and the vocabulary are divided into
+            },
+        },
+        type_safe=False,  # types are checked once, in training/config.py
+    )
+    return config.lock()

@@ -1,0 +1,81 @@
+"""Trains a Transformer language model.
+
+    python train.py --config configs/base.py [--workdir DIR] [--config.SECTION.KEY=VALUE ...]
+
+Run again, it resumes. configs/base.py lists every key.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from common.command import run_command
+from common.errors import ConfigError
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags, and the overrides as "SECTION.KEY=VALUE"."""
+    parser = argparse.ArgumentParser(
+        prog="train.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="a config file, such as configs/base.py")
+    parser.add_argument(
+        "--workdir", metavar="DIR", help="the run's folder (default: runs/NAME, as the config is named)"
+    )
+    flags, rest = parser.parse_known_args(arguments)
+    overrides = []
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("--config."):
+            raise ConfigError(f"unknown argument {argument!r}; settings are changed by --config.SECTION.KEY=VALUE")
+        if "=" not in argument and rest:
+            argument += "=" + rest.pop(0)
+        overrides.append(argument.removeprefix("--config."))
+    return flags, overrides
+
+
+def main() -> int:
+    flags, overrides = parse(sys.argv[1:])
+
+    # Imported here, so that a wrong flag is answered at once.
+    from data.builtin import attribution
+    from data.corpus import load_corpus
+    from generation.completion import complete, encode_prompts
+    from generation.sampling import SamplingConfig
+    from training.config import build_config
+    from training.display import Display
+    from training.loop import Trainer
+    from training.run_folder import RunFolder
+    from training.settings import load_settings
+
+    display = Display()
+    settings = load_settings(flags.config, overrides)
+    config = build_config(settings)
+    folder = RunFolder(flags.workdir or Path("runs") / Path(flags.config).stem)
+    with folder.lock():
+        folder.refuse_changes(settings)
+        display.say(f"{flags.config} -> {folder.path}")
+        corpus = load_corpus(config.data, config.tokenizer if folder.settings() is None else folder.tokenizer())
+        config = build_config(settings, corpus.tokenizer.vocab_size)
+        sources = {source: attribution(source) for source in (*config.data.train, *config.data.valid)}
+
+        def write_samples(params) -> list[str]:
+            completions = complete(
+                params,
+                config.model,
+                corpus.tokenizer,
+                config.training.sample_prompts,
+                max_new_tokens=config.training.sample_tokens,
+                sampling=SamplingConfig(),
+                seed=config.seed,
+            )
+            return [completion.prompt + completion.text for completion in completions]
+
+        encode_prompts(config.training.sample_prompts, config.model, corpus.tokenizer)  # too long? say so now
+        trainer = Trainer(config, corpus, folder, display, write_samples)
+        folder.begin(settings, corpus.tokenizer, {"sources": sources, "fingerprint": corpus.fingerprint})
+        return trainer.train()
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,186 @@
+"""Checkpoints by Orbax: asynchronous, atomic, checked when they are read."""
+
+import itertools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from common.errors import UserError
+from training.sharding import parameter_path
+from training.step import Params, TrainState
+
+
+def checksums(tree) -> dict[str, int]:
+    """A 32-bit checksum of each array, by path, the same however it is sharded.
+
+    The sum over elements of bits * (2 i + 1) mod 2^32, i being the element's index: odd factors let no flipped bit cancel.
+    """
+
+    paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(tree), strict=True)
+    values = jax.device_get(_checksum_all(leaves))
+    return {parameter_path(path): int(value) for path, value in zip(paths, values, strict=True)}
+
+
+@jax.jit
+def _checksum_all(leaves):
+    def checksum(leaf):
+        leaf = jnp.atleast_1d(leaf)
+        bits = jax.lax.bitcast_convert_type(leaf, jnp.uint32).astype(jnp.uint32)
+        index = jnp.zeros(leaf.shape, jnp.uint32)
+        for axis, size in enumerate(leaf.shape):
+            index = index * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, leaf.shape, axis)
+        return (bits * (2 * index + 1)).sum(dtype=jnp.uint32)
+
+    return [checksum(leaf) for leaf in leaves]
+
+
+class _Manager(ocp.CheckpointManager):
+    """Orbax's, but for a metric that cannot be read, which counts as none."""
+
+    def metrics(self, step: int) -> dict[str, float] | None:
+        try:
+            metrics = super().metrics(step)
+        except (OSError, ValueError):
+            return None
+        return metrics if isinstance(metrics, dict) and isinstance(metrics.get("loss"), float) else None
+
+
+def _loss(metrics: dict[str, float]) -> float:
+    return metrics["loss"]
+
+
+class Checkpoints:
+    """The checkpoints of one run: `params` apart from the rest of the state, so that reading a model reads no more."""
+
+    def __init__(self, folder: Path, keep: int = 1, read_only: bool = False):
+        """Keeps the newest `keep` and the one with the lowest validation loss."""
+        policies = checkpoint_managers
+        best = policies.BestN(get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False)
+        self.folder = folder
+        self._manager = _Manager(
+            folder,
+            options=ocp.CheckpointManagerOptions(
+                best_fn=_loss,  # without it no metric is written
+                best_mode="min",
+                preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
+                create=not read_only,
+                read_only=read_only,
+                cleanup_tmp_directories=not read_only,
+            ),
+            item_handlers={
+                "params": ocp.StandardCheckpointHandler(),
+                "state": ocp.StandardCheckpointHandler(),
+                "checksums": ocp.JsonCheckpointHandler(),
+            },
+        )
+
+    def steps(self) -> list[int]:
+        """The steps that have a checkpoint on disk, oldest first."""
+        self._manager.reload()
+        return sorted(self._manager.all_steps())
+
+    def best_step(self) -> int | None:
+        """The step with the lowest validation loss among those kept, or None."""
+        return self._manager.best_step()
+
+    def save(self, state: TrainState, valid_loss: float | None) -> None:
+        """Starts to write the state; returns as soon as it is copied, and the next save waits for the end of this one."""
+        self._manager.save(
+            int(state.step),
+            args=ocp.args.Composite(
+                params=ocp.args.StandardSave(state.params),
+                state=ocp.args.StandardSave(_without_params(state)),
+                checksums=ocp.args.JsonSave(
+                    {"params": checksums(state.params), "state": checksums(_without_params(state))}
+                ),
+            ),
+            metrics=None if valid_loss is None else {"loss": valid_loss},
+        )
+
+    def wait(self) -> None:
+        """Waits until what was saved is on disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        self._manager.close()
+
+    def restore(self, abstract: TrainState, say: Callable[[str], None]) -> TrainState | None:
+        """The newest good state, in the shardings of `abstract`; None where there is no checkpoint.
+
+        Checkpoints that cannot be read are said and moved out of the way, to `damaged/` beside the folder.
+
+        Raises:
+            UserError: there are checkpoints, and none is good.
+        """
+
+        def read(step: int) -> TrainState:
+            params = self._read(step, "params", abstract.params)
+            state = self._read(step, "state", _without_params(abstract))
+            return TrainState(params=params, **state)
+
+        return self._newest_good(read, say, damaged=self.folder.parent / "damaged")
+
+    def restore_params(
+        self, abstract: Params, say: Callable[[str], None], step: int | None = None
+    ) -> tuple[Params, int]:
+        """The parameters of `step`, or of the newest good checkpoint, and the step.
+
+        Raises:
+            UserError: there is none.
+        """
+
+        def read(step: int) -> tuple[Params, int]:
+            return self._read(step, "params", abstract), step
+
+        found = self._newest_good(read, say, only=step)
+        if found is None:
+            raise UserError(f"{self.folder.parent} has no checkpoint yet; train it first")
+        return found
+
+    def _newest_good(self, read, say, only: int | None = None, damaged: Path | None = None):
+        bad: list[int] = []
+        for step in reversed(self.steps()) if only is None else [only]:
+            try:
+                found = read(step)
+            except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is not as it should be
+                problem = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+                bad.append(step)
+                if only is None:
+                    say(f"the checkpoint of step {step} cannot be read ({problem}); trying the one before")
+                continue
+            if bad and damaged is not None:
+                self._move(bad, damaged)
+            return found
+        if not bad:
+            return None
+        raise UserError(f"no checkpoint in {self.folder} can be read (last problem: {problem})")
+
+    def _move(self, steps: list[int], target: Path) -> None:
+        """Moves checkpoints to `target`, beside what was moved there before."""
+        if jax.process_index() == 0:
+            target.mkdir(exist_ok=True)
+            for step in steps:
+                names = (
+                    target / name
+                    for name in itertools.chain([str(step)], map(f"{step}.{{}}".format, itertools.count(2)))
+                )
+                shutil.move(self.folder / str(step), next(name for name in names if not name.exists()))
+        self._manager.reload()
+
+    def _read(self, step: int, item: str, abstract):
+        args = {item: ocp.args.StandardRestore(abstract), "checksums": ocp.args.JsonRestore()}
+        restored = self._manager.restore(step, args=ocp.args.Composite(**args))
+        expected, found = restored.checksums[item], checksums(restored[item])
+        wrong = [path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path)]
+        if wrong:
+            raise ValueError(f"the checksum of {sorted(wrong)[0]} is wrong")
+        return restored[item]
+
+
+def _without_params(state: TrainState) -> dict:
+    return {"step": state.step, "optimizer": state.optimizer, "key": state.key}

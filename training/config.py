@@ -1,0 +1,196 @@
+"""The one frozen record of a run's settings.
+
+This is the only place where settings are checked: after it, every key is there, has its type and makes sense.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from common.errors import ConfigError, choose, nearest, require
+from data.corpus import DataConfig
+from data.tokenizer import TokenizerConfig
+from model import TransformerConfig
+from tasks import TASKS, LossConfig
+from training.optimizer import OptimizerConfig
+from training.settings import Settings, flatten
+from training.sharding import MeshConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How long a run is, and what it reports; `configs/base.py` says what each field means."""
+
+    num_steps: int
+    batch_size: int
+    microbatches: int
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    keep_checkpoints: int
+    sample_prompts: tuple[str, ...]
+    sample_tokens: int
+    tensorboard: bool
+    wandb_project: str
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            if field.type is int:
+                require(getattr(self, field.name) >= 1, f"{field.name}={getattr(self, field.name)} must be at least 1")
+        require(
+            self.batch_size % self.microbatches == 0,
+            f"microbatches={self.microbatches} does not divide batch_size={self.batch_size}",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """All settings of a run."""
+
+    seed: int
+    task: str
+    model: TransformerConfig
+    tokenizer: TokenizerConfig
+    data: DataConfig
+    loss: LossConfig
+    optimizer: OptimizerConfig
+    training: TrainingConfig
+    mesh: MeshConfig
+
+    def __post_init__(self):
+        choose(TASKS, self.task, "task")
+        require(self.seed >= 0, f"seed={self.seed} must not be negative")
+        require(
+            self.data.sequence_length <= self.model.max_length,
+            f"data.sequence_length={self.data.sequence_length} is above model.max_length={self.model.max_length}",
+        )
+
+
+SECTIONS = {field.name: field.type for field in dataclasses.fields(RunConfig)}
+
+
+def build_config(settings: Settings, vocab_size: int | None = None) -> RunConfig:
+    """The frozen record of `settings`; `vocab_size` is the tokenizer's, once it is known.
+
+    Raises:
+        ConfigError: an unknown or missing key, a wrong type, a value or a combination that is not allowed, with its
+            dotted path.
+    """
+    _same_keys("", settings, SECTIONS)
+    values = {}
+    for name in sorted(SECTIONS, key=lambda name: name == "model"):  # last, since others give it sizes
+        kind, value = SECTIONS[name], settings[name]
+        if name == "model" and isinstance(value, Mapping):
+            value = _fill_in(value, values["tokenizer"].vocab_size, vocab_size, values["data"].sequence_length)
+        values[name] = (_build_section if dataclasses.is_dataclass(kind) else _checked)(name, value, kind)
+    return RunConfig(**values)
+
+
+def _build_section(name: str, section: Any, kind: type) -> Any:
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"{name}={section!r} must be a section of settings")
+    fields = typing.get_type_hints(kind)
+    _same_keys(f"{name}.", section, fields)
+    values = {field: _checked(f"{name}.{field}", section[field], fields[field]) for field in fields}
+    try:
+        return kind(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{name}.{error}") from error
+
+
+def _fill_in(model: Mapping[str, Any], planned: int, pieces: int | None, sequence_length: int) -> dict[str, Any]:
+    """The model's settings, with what is worked out from other sections.
+
+    `planned` pieces are what the tokenizer is asked for, `pieces` what it has.
+    """
+    model = dict(model)
+    if model.get("vocab_size", ...) is None:
+        model["vocab_size"] = pieces or planned
+    elif pieces and type(model.get("vocab_size")) is int and model["vocab_size"] < pieces:
+        raise ConfigError(
+            f"model.vocab_size={model['vocab_size']} is below the tokenizer's {pieces} pieces; raise it, or set None"
+        )
+    if model.get("max_length", ...) is None:
+        model["max_length"] = sequence_length
+    if model.get("dtype") == "auto":
+        model["dtype"] = default_dtype()
+    return model
+
+
+def default_dtype() -> str:
+    """bfloat16 where the device multiplies it fast, float32 elsewhere."""
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+
+# A change to one of these does not change what a run computes, only what it reports, keeps, or how it is laid out.
+HARMLESS = (
+    "training.log_every",
+    "training.eval_every",
+    "training.checkpoint_every",
+    "training.keep_checkpoints",
+    "training.sample_prompts",
+    "training.sample_tokens",
+    "training.tensorboard",
+    "training.wandb_project",
+    "data.cache_dir",
+    "model.attention",
+    "model.remat",
+    "model.scan_layers",
+    "mesh.data",
+    "mesh.fsdp",
+    "mesh.tensor",
+)
+
+
+def harmful_changes(before: Settings, after: Settings) -> list[str]:
+    """The settings, as `key: old -> new`, whose change would make a resumed run another run."""
+
+    def plain(settings: Settings) -> dict[str, Any]:
+        """Sources are equal whether given as a tuple, as the list that JSON makes of it, or with commas."""
+        values = flatten(settings)
+        return {key: ",".join(value) if isinstance(value, tuple | list) else value for key, value in values.items()}
+
+    before, after = plain(before), plain(after)
+    harmless = set(HARMLESS)
+    if after.get("optimizer.schedule") in ("constant", "rsqrt"):
+        harmless.add("training.num_steps")  # the schedule does not look at the end
+    return [
+        f"{key}: {before.get(key)!r} -> {after.get(key)!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key) and key not in harmless
+    ]
+
+
+def _same_keys(prefix: str, given: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    for key in given:
+        if key not in expected:
+            raise ConfigError(f"{prefix}{key} is not a key{nearest(key, expected)}; configs/base.py lists them all")
+    missing = [key for key in expected if key not in given]
+    if missing:
+        raise ConfigError(f"{prefix}{missing[0]} is missing; start the config from configs/base.py")
+
+
+def _checked(key: str, value: Any, kind) -> Any:
+    """`value` as `kind`, where it is of that type."""
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
+    if typing.get_origin(kind) is tuple:
+        value = value.split(",") if isinstance(value, str) and key.startswith("data.") else value
+        value = (value,) if isinstance(value, str) else value
+        if isinstance(value, (tuple, list)) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise ConfigError(f"{key}={value!r} must be a string or a tuple of strings")
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{key}={value!r} must be {kind.__name__}, not {type(value).__name__}")
+    if kind is float and not math.isfinite(value):
+        raise ConfigError(f"{key}={value!r} must be a finite number")
+    return value

@@ -1,0 +1,244 @@
+"""The loop: batches in, steps, evaluations, checkpoints and reports out."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, suppress
+
+import jax
+
+from common.errors import UserError, require
+from data.batches import PackedRows, TrainBatches
+from data.corpus import Corpus
+from tasks import TASKS
+from training.checkpoints import Checkpoints
+from training.config import RunConfig
+from training.display import Display
+from training.evaluation import Evaluator
+from training.hardware import describe_devices, peak_flops
+from training.metrics_writer import MetricsWriter
+from training.model_size import count_parameters, flops_per_token
+from training.monitor import Monitor
+from training.optimizer import make_optimizer, make_schedule
+from training.plot import plot_losses
+from training.run_folder import RunFolder
+from training.sharding import batch_divisor, local_rows, make_mesh, put_batch
+from training.signals import StopSignal
+from training.step import (
+    Params,
+    TrainState,
+    abstract_state,
+    compile_train_step,
+    init_state,
+    make_eval_step,
+    make_train_step,
+    shardings_of,
+)
+
+
+class Trainer:
+    """One run: `Trainer(...)` checks and prepares it, `train` carries it out."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        corpus: Corpus,
+        folder: RunFolder,
+        display: Display,
+        write_samples: Callable[[Params], Sequence[str]],
+    ):
+        """`write_samples` turns parameters into texts, shown at each evaluation.
+
+        Raises:
+            ConfigError: the mesh cannot be made here, or does not divide the model or the batch.
+        """
+        self.config, self.corpus, self.folder = config, corpus, folder
+        self.display, self.write_samples = display, write_samples
+        training, task = config.training, TASKS[config.task]
+        require(
+            config.model.dtype != "float16" or jax.default_backend() != "cpu",
+            "model.dtype='float16' cannot be computed on a CPU; set bfloat16 or float32",
+        )
+        self.mesh = make_mesh(config.mesh)
+        parts = training.microbatches * batch_divisor(self.mesh)
+        require(
+            training.batch_size % parts == 0,
+            f"training.batch_size={training.batch_size} must be a multiple of {parts}: training.microbatches="
+            f"{training.microbatches} times the {batch_divisor(self.mesh)} devices along mesh.data and mesh.fsdp",
+        )
+        packed = PackedRows.pack(corpus.train, config.data.sequence_length)
+        self.batches = TrainBatches(packed, training.batch_size, config.seed)
+        self.rows = local_rows(self.mesh, training.batch_size)
+        self.optimizer = make_optimizer(config.optimizer, training.num_steps)
+        self.abstract = abstract_state(config.model, self.optimizer, config.seed, self.mesh)
+        self.train_step = make_train_step(config.model, task, config.loss, self.optimizer, training.microbatches)
+        eval_step = make_eval_step(config.model, task, config.loss)
+        length = config.data.sequence_length
+        self.evaluate = Evaluator(eval_step, corpus.valid, length, training.batch_size, self.mesh)
+        self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
+
+    def train(self) -> int:
+        """Trains from the newest checkpoint, or from the start, to the end or to a signal. Returns the exit status.
+
+        Raises:
+            UserError: the loss is not finite, or a checkpoint cannot be read or written.
+        """
+        num_steps = self.config.training.num_steps
+        state = self.checkpoints.restore(self.abstract, self.display.warn) or self._init()
+        start = int(state.step)
+        self._describe()
+        if start:
+            self.display.say(f"resuming at step {start} of {num_steps}")
+        if start < num_steps:
+            with self._reports(start) as (writer, monitor):
+                state, signal_number = self._loop(state, start, writer, monitor)
+            if signal_number:
+                self.display.say(f"saved step {int(state.step)}; run the same command again to resume")
+                return 128 + signal_number
+        if jax.process_index() == 0 and (start < num_steps or not self.folder.loss_plot.exists()):
+            with self._writing():
+                plot_losses(self.folder.metrics, self.folder.loss_plot, title=self.folder.path.name)
+        best = self.checkpoints.best_step()
+        self.display.say(f"done: {self.folder.path} (newest step {num_steps}, best step {best}, curve in loss.png)")
+        samples = self.write_samples(state.params)
+        if jax.process_index() == 0:
+            for sample in samples:
+                print(sample, end="\n\n")
+        return 0
+
+    def _init(self) -> TrainState:
+        def init() -> TrainState:
+            return init_state(self.config.model, self.optimizer, self.config.seed)
+
+        return jax.jit(init, out_shardings=shardings_of(self.abstract))()
+
+    def _loop(
+        self, state: TrainState, start: int, writer: MetricsWriter, monitor: Monitor
+    ) -> tuple[TrainState, int | None]:
+        """Steps until the end or a signal; the last state, saved, and the signal's number."""
+        training = self.config.training
+        with StopSignal() as stop:
+            began = time.perf_counter()
+            step_function = compile_train_step(self.train_step, self.abstract, self._batch(start))
+            self.display.say(f"compiled in {time.perf_counter() - began:.1f} s")
+            self.display.start(start, training.num_steps)
+            monitor.start()
+            for step in range(start + 1, training.num_steps + 1):
+                state, metrics = step_function(state, self._batch(step - 1))
+                monitor.add(step, metrics)
+                last = step == training.num_steps
+                valid_loss = None
+                if last or step % training.eval_every == 0:
+                    with monitor.paused():
+                        valid_loss = self._evaluate(state, writer, monitor)
+                    monitor.validated(valid_loss)
+                if last or stop.number or step % training.checkpoint_every == 0:
+                    with monitor.paused():
+                        self._save(state, valid_loss, monitor)
+                if stop.number:
+                    break
+            with self._saving():
+                self.checkpoints.wait()
+        return state, stop.number
+
+    def _save(self, state: TrainState, valid_loss: float | None, monitor: Monitor) -> None:
+        """Starts to save `state`, which must give a finite loss: on the next batch, where it was not evaluated."""
+        if valid_loss is None:
+            step = int(state.step)
+            loss = self.evaluate.batch_loss(state.params, self._batch(step))
+            monitor.require_finite(step, {"loss of the next step": loss})
+        with self._saving():
+            self.checkpoints.save(state, valid_loss)
+
+    def _batch(self, step: int) -> dict[str, jax.Array]:
+        return put_batch(self.mesh, self.batches(step, self.rows), self.config.training.batch_size)
+
+    def _evaluate(self, state: TrainState, writer: MetricsWriter, monitor: Monitor) -> float:
+        """Measures and reports the validation loss of `state`, and shows samples. Returns the loss."""
+        step = int(state.step)
+        values = self.evaluate(state.params)
+        monitor.require_finite(step, {"validation loss": values["loss"]})
+        writer.write(step, "valid", values)
+        by_source = ", ".join(
+            f"{name.partition('/')[2]} {bits:.3f}" for name, bits in values.items() if name.startswith("bits_per_byte/")
+        )
+        self.display.say(
+            f"validation at step {step}: loss {values['loss']:.4f}, perplexity {values['perplexity']:.2f}, "
+            f"{values['bits_per_byte']:.3f} bits a byte" + (f" ({by_source})" if by_source else "")
+        )
+        samples = self.write_samples(state.params)
+        writer.write_samples(step, samples)
+        if step < self.config.training.num_steps:  # the last ones are printed at the end
+            for sample in samples:
+                self.display.say("    " + sample.replace("\n", "\n    "))
+        return values["loss"]
+
+    @contextmanager
+    def _saving(self):
+        """Turns whatever goes wrong while a checkpoint is written (a full disk, say) into one line."""
+        try:
+            yield
+        except Exception as error:  # Orbax writes in threads and wraps what they raise in many ways
+            reason = str(error).split("\n")[0][-200:]  # TensorStore comes to the point at the end
+            raise UserError(
+                f"cannot write a checkpoint in {self.folder.path} ({reason}); {self._last_checkpoint()}"
+            ) from error
+
+    def _last_checkpoint(self) -> str:
+        with suppress(Exception):  # one that is being written counts once it is whole
+            self.checkpoints.wait()
+        steps = self.checkpoints.steps()
+        return f"the last good checkpoint is step {steps[-1]}" if steps else "there is no checkpoint yet"
+
+    @contextmanager
+    def _reports(self, start: int):
+        """The writer and the monitor of this attempt, closed whatever happens."""
+        training, model = self.config.training, self.config.model
+        flops = flops_per_token(model, count_parameters(self.abstract.params), self.config.data.sequence_length)
+        with self._writing():
+            writer = MetricsWriter(self.folder.metrics, start, training.tensorboard, training.wandb_project)
+            monitor = Monitor(
+                self.display,
+                writer,
+                make_schedule(self.config.optimizer, training.num_steps),
+                start,
+                training.num_steps,
+                training.log_every,
+                flops / (self.peak_flops * self.mesh.size),
+                self._last_checkpoint,
+            )
+            try:
+                yield writer, monitor
+            finally:
+                self.display.stop()
+                writer.close()
+
+    @contextmanager
+    def _writing(self):
+        """Turns a measurement that cannot be written (a full disk, say) into one line."""
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"cannot write in {self.folder.path} ({reason}); {self._last_checkpoint()}") from error
+
+    def _describe(self) -> None:
+        """Says what is about to happen: devices, mesh, parameters, data."""
+        config, say = self.config, self.display.say
+        self.peak_flops, source = peak_flops()
+        mesh = " ".join(f"{axis}={size}" for axis, size in self.mesh.shape.items())
+        say(f"devices: {describe_devices()}, {self.peak_flops / 1e12:.3g} TFLOP/s each ({source}); mesh: {mesh}")
+        counts = count_parameters(self.abstract.params)
+        parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
+        say(f"parameters: {sum(counts.values()):,} ({parts}); computed in {config.model.dtype}")
+        packed = self.batches.packed
+        row_tokens = packed.efficiency * config.data.sequence_length
+        seen = config.training.num_steps * config.training.batch_size * row_tokens
+        valid = sum(text.num_tokens for text in self.corpus.valid.values())
+        say(
+            f"text: {self.corpus.train.num_tokens:,} tokens to train on ({self.corpus.train.num_bytes:,} bytes, rows "
+            f"{packed.efficiency:.1%} full), {valid:,} to validate; {self.corpus.tokenizer.vocab_size:,} pieces"
+        )
+        say(
+            f"run: {config.training.num_steps:,} steps, {seen:,.0f} tokens, {seen / self.corpus.train.num_tokens:.1f} "
+            f"epochs, {seen / sum(counts.values()):.2f} tokens a parameter"
+        )

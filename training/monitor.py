@@ -1,0 +1,121 @@
+"""Watches a run: reads each step's metrics a step late, so that the device never waits for the host, and reports them."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import jax
+
+from common.errors import UserError
+from training.display import Display, duration
+from training.metrics_writer import MetricsWriter
+
+
+class Monitor:
+    """Takes every step's metrics in; logs them, foretells the end, and stops a run whose loss is no number."""
+
+    def __init__(
+        self,
+        display: Display,
+        writer: MetricsWriter,
+        schedule: Callable[[int], jax.Array],
+        start: int,
+        num_steps: int,
+        log_every: int,
+        flops: float,
+        last_checkpoint: Callable[[], str],
+    ):
+        """`flops`: a token's training FLOPs over what all devices do in a second, so that MFU is tokens a second times it.
+
+        `last_checkpoint` names the last good checkpoint, for the message when the loss is no number.
+        """
+        self._display, self._writer, self._schedule = display, writer, schedule
+        self._start, self._num_steps, self._log_every = start, num_steps, log_every
+        self._flops, self._last_checkpoint = flops, last_checkpoint
+        self._pending: tuple[int, dict[str, jax.Array]] | None = None
+        self._since, self._tokens, self._steps = time.perf_counter(), 0.0, 0
+        self._train_losses: list[float] = []
+        self._before: tuple[float, float] | None = None  # (training, validation) loss at the last evaluation
+        self._told_estimate = False
+
+    def start(self) -> None:
+        """Training begins now: what came before does not count in tokens a second."""
+        self._since = time.perf_counter()
+
+    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """The metrics of `step`, which the device may still be computing; those of the step before are read."""
+        self.flush()
+        self._pending = (step, metrics)
+
+    def flush(self) -> None:
+        """Reads and reports the metrics that are pending.
+
+        Raises:
+            UserError: the loss or the gradient is NaN or infinite.
+        """
+        if self._pending is None:
+            return
+        step, metrics = self._pending
+        self._pending = None
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        self.require_finite(step, {"loss": values["loss"], "gradient norm": values["grad_norm"]})
+        self._tokens += values["weight"]
+        self._steps += 1
+        self._train_losses.append(values["loss"])
+        self._estimate(step)
+        if step % self._log_every == 0 or step in (self._start + 1, self._num_steps):
+            self._log(step, values)
+
+    def require_finite(self, step: int, values: dict[str, float]) -> None:
+        """Raises UserError, which names the last good checkpoint, unless all `values` are numbers."""
+        if not all(map(math.isfinite, values.values())):
+            shown = ", ".join(f"{name} {value}" for name, value in values.items())
+            raise UserError(
+                f"step {step}: {shown}: not finite; {self._last_checkpoint()}. Try a lower optimizer.learning_rate, more "
+                "optimizer.warmup_steps, a smaller optimizer.clip_norm or loss.z_loss=1e-4, in a new --workdir"
+            )
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Reads what is pending; what is done meanwhile does not count as training."""
+        self.flush()
+        began = time.perf_counter()
+        yield
+        self._since += time.perf_counter() - began
+
+    def validated(self, loss: float) -> None:
+        """Notes an evaluation; warns where the model begins to overfit."""
+        train = sum(self._train_losses) / max(1, len(self._train_losses))
+        self._train_losses = []
+        if self._before and loss > self._before[1] and train < self._before[0]:
+            self._display.warn(
+                f"validation loss rose from {self._before[1]:.4f} to {loss:.4f} while training loss fell from "
+                f"{self._before[0]:.4f} to {train:.4f}: the model begins to overfit (more data, dropout or weight decay "
+                "help; the best checkpoint is kept)"
+            )
+        self._before = (train, loss)
+
+    def _estimate(self, step: int) -> None:
+        """Once, after a few steps: how long the run will take."""
+        if not self._told_estimate and step - self._start >= 5:
+            self._told_estimate = True
+            seconds = self._seconds_left(step)
+            if seconds > 5:
+                self._display.say(f"estimated time: {duration(seconds)}, evaluations not counted")
+
+    def _seconds_left(self, step: int) -> float:
+        return (self._num_steps - step) * (time.perf_counter() - self._since) / self._steps
+
+    def _log(self, step: int, values: dict[str, float]) -> None:
+        tokens_per_second = self._tokens / (time.perf_counter() - self._since)
+        shown = {
+            "loss": values["loss"],
+            "learning_rate": float(self._schedule(step - 1)),
+            "grad_norm": values["grad_norm"],
+            "tokens_per_second": tokens_per_second,
+            "mfu": tokens_per_second * self._flops,
+        }
+        self._writer.write(step, "train", shown)
+        self._display.update(step, self._num_steps, shown, self._seconds_left(step))
+        self._since, self._tokens, self._steps = time.perf_counter(), 0.0, 0

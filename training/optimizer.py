@@ -1,0 +1,108 @@
+"""Optimizers and learning-rate schedules by name, composed from Optax."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from common.errors import choose, require
+
+# Weight decay applies to these parameters: matrices and embeddings, not norms' scales nor biases.
+DECAYED = re.compile(r"(kernel|embedding)$")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """How parameters follow gradients; `configs/base.py` says what each field means."""
+
+    name: str
+    learning_rate: float
+    schedule: str
+    warmup_steps: int
+    final_fraction: float
+    decay_fraction: float
+    weight_decay: float
+    b1: float
+    b2: float
+    eps: float
+    clip_norm: float
+
+    def __post_init__(self):
+        choose(OPTIMIZERS, self.name, "name")
+        choose(SCHEDULES, self.schedule, "schedule")
+        require(self.learning_rate > 0, f"learning_rate={self.learning_rate} must be above 0")
+        require(self.eps > 0, f"eps={self.eps} must be above 0")
+        for name in ("warmup_steps", "weight_decay", "clip_norm"):
+            require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
+        for name in ("final_fraction", "decay_fraction"):
+            require(0 <= getattr(self, name) <= 1, f"{name}={getattr(self, name)} must be in [0, 1]")
+        for name in ("b1", "b2"):
+            require(0 <= getattr(self, name) < 1, f"{name}={getattr(self, name)} must be in [0, 1)")
+        require(
+            self.name != "adam" or self.weight_decay == 0,
+            f"weight_decay={self.weight_decay} with name='adam': use name='adamw', or loss.l2_penalty",
+        )
+
+
+# name -> (config, steps after warm-up) -> schedule that starts at the peak, counted from the end of warm-up.
+SCHEDULES: dict[str, Callable[[OptimizerConfig, int], optax.Schedule]] = {
+    "constant": lambda c, steps: optax.constant_schedule(c.learning_rate),
+    "linear": lambda c, steps: optax.linear_schedule(c.learning_rate, c.final_fraction * c.learning_rate, steps),
+    "cosine": lambda c, steps: optax.cosine_decay_schedule(c.learning_rate, steps, alpha=c.final_fraction),
+    # Vaswani et al. 2017, section 5.3, with the peak as a parameter.
+    "rsqrt": lambda c, steps: (
+        lambda count: c.learning_rate * jnp.sqrt(max(c.warmup_steps, 1) / (max(c.warmup_steps, 1) + count))
+    ),
+    # Warmup-stable-decay (Hu et al. 2024, arXiv:2404.06395): the last `decay_fraction` of all steps falls linearly.
+    "wsd": lambda c, steps: optax.linear_schedule(
+        c.learning_rate,
+        c.final_fraction * c.learning_rate,
+        transition_steps=max(1, round(c.decay_fraction * (c.warmup_steps + steps))),
+        transition_begin=max(0, steps - round(c.decay_fraction * (c.warmup_steps + steps))),
+    ),
+}
+
+# name -> gradients to directions; clipping, weight decay and the learning rate are added for all alike.
+OPTIMIZERS: dict[str, Callable[[OptimizerConfig], optax.GradientTransformation]] = {
+    "adamw": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),  # Loshchilov and Hutter 2017, arXiv:1711.05101
+    "adam": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),  # Kingma and Ba 2014, arXiv:1412.6980
+    "sgd": lambda c: optax.trace(decay=c.b1),  # momentum b1
+    "lion": lambda c: optax.scale_by_lion(c.b1, c.b2),  # Chen et al. 2023, arXiv:2302.06675
+    "adafactor": lambda c: optax.chain(  # Shazeer and Stern 2018, arXiv:1804.04235
+        optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)
+    ),
+}
+
+
+def make_schedule(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
+    """The learning rate of each step (from 0): linear warm-up from nearly 0 to the peak, then the named schedule."""
+    after = SCHEDULES[config.schedule](config, max(1, num_steps - config.warmup_steps))
+    warmup = config.warmup_steps
+
+    def schedule(step):
+        rising = config.learning_rate * (step + 1) / max(1, warmup)
+        return jnp.where(step < warmup, rising, after(jnp.maximum(step - warmup, 0)))
+
+    return schedule
+
+
+def decay_mask(params):
+    """True for each parameter that weight decay applies to."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: DECAYED.search(jax.tree_util.keystr(path, simple=True, separator="/")) is not None, params
+    )
+
+
+def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:
+    """Clip by global norm (0: do not), the named optimizer, decoupled weight decay, the schedule."""
+    parts = []
+    if config.clip_norm:
+        parts.append(optax.clip_by_global_norm(config.clip_norm))
+    parts.append(OPTIMIZERS[config.name](config))
+    if config.weight_decay:
+        parts.append(optax.add_decayed_weights(config.weight_decay, mask=decay_mask))
+    parts.append(optax.scale_by_learning_rate(make_schedule(config, num_steps)))
+    return optax.chain(*parts)

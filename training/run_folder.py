@@ -1,0 +1,161 @@
+"""A run's folder, which explains itself: config, tokenizer, where the data came from, checkpoints, metrics.
+
+config.json       the settings, every key
+tokenizer.model   SentencePiece
+data.json         sources with their attribution, sizes, and a fingerprint of the text
+checkpoints/N/    parameters and optimizer state after step N
+metrics.jsonl     what was measured, a line each; events.* the same for TensorBoard
+loss.png          the curve
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from common.errors import ConfigError, UserError
+from common.files import write_whole
+from data.tokenizer import Tokenizer
+from training.config import RunConfig, build_config, harmful_changes
+from training.settings import Settings
+
+
+class RunFolder:
+    """Paths and small files of one run."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path).expanduser().absolute()
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics = self.path / "metrics.jsonl"
+        self.loss_plot = self.path / "loss.png"
+
+    @classmethod
+    def find(cls, path: str | Path) -> tuple["RunFolder", int | None]:
+        """The run that `path` is (part of): a run's folder, its `checkpoints`, or one step, whose number comes second.
+
+        Raises:
+            UserError: it is none of these.
+        """
+        path = Path(path).expanduser().absolute()
+        if path.parent.name == "checkpoints" and path.name.isdigit() and path.is_dir():
+            folder, step = cls(path.parent.parent), int(path.name)
+        else:
+            folder, step = cls(path.parent if path.name == "checkpoints" else path), None
+        if not path.exists():
+            raise UserError(f"--ckpt: there is no {path}; give a run's folder, such as runs/base")
+        if not (folder.path / "config.json").is_file():
+            raise UserError(f"--ckpt: {path} is not a run's folder (it has no config.json)")
+        return folder, step
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Creates the folder and holds it: a second run in it is refused. Ends with the process, however that ends.
+
+        Raises:
+            UserError: the folder is in use, is a file, or cannot be written.
+        """
+        if jax.process_index() != 0:  # the first process writes and holds it for all
+            yield
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = open(self.path / ".lock", "a+")  # noqa: SIM115 (held until the end of the run)
+        except OSError as error:
+            raise UserError(
+                f"--workdir: cannot write in {self.path} ({error.strerror}); give another --workdir=DIR"
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                raise UserError(
+                    f"another run (process {file.read().strip() or 'unknown'}) is using {self.path}; "
+                    "wait for it, or give another --workdir=DIR"
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+    def settings(self) -> Settings | None:
+        """The run's settings, or None where no run was begun.
+
+        Raises:
+            UserError: config.json is damaged.
+        """
+        return self._read_json("config.json")
+
+    def data(self) -> dict[str, Any] | None:
+        """What data.json says, or None where no run was begun."""
+        return self._read_json("data.json")
+
+    def tokenizer(self) -> Tokenizer:
+        """The run's tokenizer.
+
+        Raises:
+            UserError: it is missing or damaged.
+        """
+        try:
+            return Tokenizer((self.path / "tokenizer.model").read_bytes())
+        except OSError as error:
+            raise UserError(f"{self.path / 'tokenizer.model'} cannot be read ({error.strerror})") from error
+        except UserError as error:
+            raise UserError(f"{self.path / 'tokenizer.model'}: {error}") from error
+
+    def config(self, tokenizer: Tokenizer) -> RunConfig:
+        """The run's config, complete."""
+        return build_config(self.settings(), tokenizer.vocab_size)
+
+    def refuse_changes(self, settings: Settings) -> None:
+        """Raises ConfigError if `settings` would make another run of the one that was begun here."""
+        begun = self.settings()
+        changes = [] if begun is None else harmful_changes(begun, settings)
+        if changes:
+            raise ConfigError(
+                f"{self.path} was begun with other settings ({'; '.join(changes)}); "
+                "set them back to resume, or give another --workdir=DIR"
+            )
+
+    def begin(self, settings: Settings, tokenizer: Tokenizer, data: dict[str, Any]) -> None:
+        """Writes what makes the folder complete; config.json comes last, so that it marks a run as begun.
+
+        Raises:
+            UserError: the text is not the one that the run was begun with, or the folder cannot be written.
+        """
+        begun = self.data()
+        if self.settings() is not None and begun is not None and begun.get("fingerprint") != data["fingerprint"]:
+            raise UserError(
+                f"the training text (or the run's tokenizer) has changed since {self.path} was begun; "
+                "bring the old one back to resume, or give another --workdir=DIR"
+            )
+        if jax.process_index() == 0:
+            self._write("tokenizer.model", tokenizer.model)
+            self._write("data.json", json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+            self._write("config.json", json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+
+    def _write(self, name: str, content: bytes | str) -> None:
+        """Writes a file unless it holds `content` already."""
+        path = self.path / name
+        content = content.encode() if isinstance(content, str) else content
+        try:
+            if not path.is_file() or path.read_bytes() != content:
+                write_whole(path, content)
+        except OSError as error:
+            raise UserError(f"cannot write {path} ({error.strerror}); give another --workdir=DIR") from error
+
+    def _read_json(self, name: str) -> dict[str, Any] | None:
+        try:
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path / name} cannot be read ({error})") from error
+        if not isinstance(content, dict):
+            raise UserError(f"{self.path / name} is not a JSON object")
+        return content

@@ -1,0 +1,180 @@
+"""The mesh, and the one table that says how every array is laid over it.
+
+A parameter's path gives its logical axes (`PARAMETER_AXES`), a logical axis gives mesh axes (`MESH_OF`). One device is a
+mesh of one: there is no other code path.
+"""
+
+import dataclasses
+import math
+import re
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from common.errors import ConfigError, require
+
+MESH_AXES = ("data", "fsdp", "tensor")
+
+# Logical axis -> the mesh axes that divide it. The batch is divided by both kinds of data parallelism.
+MESH_OF = {
+    "batch": ("data", "fsdp"),
+    "layer": None,
+    "embed": "fsdp",
+    "heads": "tensor",
+    "kv_heads": "tensor",
+    "head": None,
+    "mlp": "tensor",
+    "vocab": "tensor",
+    "position": None,
+}
+
+# The end of a parameter's path -> its logical axes. Exactly one row must match.
+PARAMETER_AXES = (
+    (r"token_embedding/embedding", ("vocab", "embed")),
+    (r"position_embedding/embedding", ("position", "embed")),
+    (r"attention/query/kernel", ("layer", "embed", "heads", "head")),
+    (r"attention/(key|value)/kernel", ("layer", "embed", "kv_heads", "head")),
+    (r"attention/out/kernel", ("layer", "heads", "head", "embed")),
+    (r"attention/query/bias", ("layer", "heads", "head")),
+    (r"attention/(key|value)/bias", ("layer", "kv_heads", "head")),
+    (r"attention/(query|key)_norm/(scale|bias)", ("layer", "head")),
+    (r"mlp/(up|gate)/kernel", ("layer", "embed", "mlp")),
+    (r"mlp/(up|gate)/bias", ("layer", "mlp")),
+    (r"mlp/down/kernel", ("layer", "mlp", "embed")),
+    (r"(attention/out|mlp/down)/bias", ("layer", "embed")),
+    (r"(attention|mlp)_norm/(scale|bias)", ("layer", "embed")),
+    (r"final_norm/(scale|bias)", ("embed",)),
+    (r"head/kernel", ("embed", "vocab")),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    """How many devices each mesh axis has; -1 in one of them: all that are left."""
+
+    data: int
+    fsdp: int
+    tensor: int
+
+    def __post_init__(self):
+        sizes = dataclasses.astuple(self)
+        for name, size in zip(MESH_AXES, sizes, strict=True):
+            require(size >= 1 or size == -1, f"{name}={size} must be at least 1, or -1 for the devices that are left")
+        require(sizes.count(-1) <= 1, "only one of data, fsdp and tensor can be -1")
+
+
+def make_mesh(config: MeshConfig) -> Mesh:
+    """A mesh of (data, fsdp, tensor) over all devices, or over the first of them where fewer are asked for.
+
+    Raises:
+        ConfigError: more devices are asked for than there are, or -1 does not come out even.
+    """
+    sizes = list(dataclasses.astuple(config))
+    devices = jax.device_count()
+    if -1 in sizes:
+        asked = math.prod(size for size in sizes if size != -1)
+        require(
+            devices % asked == 0,
+            f"mesh {_describe(sizes)}: {asked} does not divide the {devices} devices that are here",
+        )
+        sizes[sizes.index(-1)] = devices // asked
+    total = math.prod(sizes)
+    require(total <= devices, f"mesh {_describe(sizes)} asks for {total} devices, but {devices} are here")
+    return Mesh(np.array(jax.devices()[:total]).reshape(sizes), MESH_AXES)
+
+
+def _describe(sizes) -> str:
+    return " ".join(f"mesh.{name}={size}" for name, size in zip(MESH_AXES, sizes, strict=True))
+
+
+def parameter_path(path) -> str:
+    """A tree path as `decoder/blocks/mlp/up/kernel`."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def logical_axes(path: str) -> tuple[str, ...]:
+    """The logical axes of the parameter at `path`.
+
+    Raises:
+        KeyError: no row of the table matches, or several do.
+    """
+    rows = [axes for pattern, axes in PARAMETER_AXES if re.search(rf"(^|/){pattern}$", path)]
+    if len(rows) != 1:
+        raise KeyError(f"{path} matches {len(rows)} rows of PARAMETER_AXES; it must match one")
+    return rows[0]
+
+
+def parameter_shardings(mesh: Mesh, params):
+    """A NamedSharding for every parameter of an abstract tree.
+
+    Raises:
+        ConfigError: an axis that the mesh does not divide.
+    """
+
+    def sharding(path, leaf):
+        name = parameter_path(path)
+        axes = logical_axes(name)
+        if len(axes) != leaf.ndim:
+            raise KeyError(f"{name} has shape {leaf.shape}, but PARAMETER_AXES gives it the axes {axes}")
+        for axis, size in zip(axes, leaf.shape, strict=True):
+            mesh_axis = MESH_OF[axis]
+            if mesh_axis and size % mesh.shape[mesh_axis]:
+                raise ConfigError(
+                    f"mesh.{mesh_axis}={mesh.shape[mesh_axis]} does not divide the {axis} axis of {name}, which is {size}"
+                )
+        return NamedSharding(mesh, PartitionSpec(*(MESH_OF[axis] for axis in axes)))
+
+    return jax.tree_util.tree_map_with_path(sharding, params)
+
+
+def optimizer_shardings(mesh: Mesh, optimizer_state, params, shardings):
+    """Shardings of an abstract optimizer state: what has a parameter's path and shape lies as that parameter does.
+
+    Counters and Adafactor's rows and columns, which are small, are on every device.
+    """
+    of_parameter = {
+        parameter_path(path): (leaf.shape, sharding)
+        for (path, leaf), sharding in zip(
+            jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(shardings), strict=True
+        )
+    }
+
+    def sharding(path, leaf):
+        name = parameter_path(path)
+        for parameter, (shape, its_sharding) in of_parameter.items():
+            if name.endswith("/" + parameter) and leaf.shape == shape:
+                return its_sharding
+        return replicated(mesh)
+
+    return jax.tree_util.tree_map_with_path(sharding, optimizer_state)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Of arrays [B, ...]: divided over `data` and `fsdp`."""
+    return NamedSharding(mesh, PartitionSpec(MESH_OF["batch"]))
+
+
+def batch_divisor(mesh: Mesh) -> int:
+    """How many parts a batch is divided into."""
+    return math.prod(mesh.shape[axis] for axis in MESH_OF["batch"])
+
+
+def local_rows(mesh: Mesh, batch_size: int) -> slice:
+    """The rows of a batch that this process's devices hold."""
+    spans = batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values()
+    bounds = [span[0].indices(batch_size) for span in spans]
+    return slice(min(start for start, _, _ in bounds), max(stop for _, stop, _ in bounds))
+
+
+def put_batch(mesh: Mesh, rows: dict[str, np.ndarray], batch_size: int) -> dict[str, jax.Array]:
+    """Global arrays [batch_size, ...] from the rows of this process (see `local_rows`)."""
+    sharding = batch_sharding(mesh)
+    return {
+        name: jax.make_array_from_process_local_data(sharding, array, (batch_size, *array.shape[1:]))
+        for name, array in rows.items()
+    }

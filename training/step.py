@@ -1,0 +1,160 @@
+"""The training step: one pure function for every task, sharded by jit."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from model import Transformer, TransformerConfig
+from tasks import LossConfig, Task
+from training.optimizer import DECAYED
+from training.sharding import optimizer_shardings, parameter_path, parameter_shardings, replicated
+
+Params = dict[str, Any]
+Batch = dict[str, jax.Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """All that a run is at one step.
+
+    Attributes:
+        step: int32 scalar, steps done; also the number of the batch that comes next.
+        params: float32, nested dicts.
+        optimizer: Optax's state.
+        key: uint32, the run's random key (`jax.random.key_data`); the randomness of a step is `fold_in(key, step)`.
+    """
+
+    step: jax.Array
+    params: Params
+    optimizer: optax.OptState
+    key: jax.Array
+
+
+def make_apply(config: TransformerConfig):
+    """`(params, batch, dropout key or None) -> logits [B, T, V]`, as tasks call it."""
+    network = Transformer(config)
+
+    def apply(params: Params, batch: Batch, key: jax.Array | None) -> jax.Array:
+        rngs = {} if key is None else {"dropout": key}
+        logits, _ = network.apply(
+            {"params": params}, batch["inputs"], batch["positions"], batch["segment_ids"], rngs=rngs
+        )
+        return logits
+
+    return apply
+
+
+def init_params(config: TransformerConfig, key: jax.Array) -> Params:
+    """Fresh parameters, float32."""
+    tokens = jnp.ones((1, 1), jnp.int32)
+    return Transformer(config).init(key, tokens, tokens - 1, tokens)["params"]
+
+
+def init_state(config: TransformerConfig, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
+    """The state of step 0."""
+    init_key, step_key = jax.random.split(jax.random.key(seed))
+    params = init_params(config, init_key)
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), jax.random.key_data(step_key))
+
+
+def abstract_state(
+    config: TransformerConfig, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh
+) -> TrainState:
+    """Shapes, dtypes and shardings of the state; nothing is allocated.
+
+    Raises:
+        ConfigError: an axis that the mesh does not divide.
+    """
+    shapes = jax.eval_shape(lambda: init_state(config, optimizer, seed))
+    shardings = parameter_shardings(mesh, shapes.params)
+    sharding_of = TrainState(
+        step=replicated(mesh),
+        params=shardings,
+        optimizer=optimizer_shardings(mesh, shapes.optimizer, shapes.params, shardings),
+        key=replicated(mesh),
+    )
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes, sharding_of
+    )
+
+
+def shardings_of(tree):
+    """The shardings of abstract or real arrays."""
+    return jax.tree.map(lambda leaf: leaf.sharding, tree)
+
+
+def penalty(params: Params, config: LossConfig) -> jax.Array:
+    """l1 * sum |w| + l2 * sum w^2, over the parameters that weight decay applies to."""
+    weights = [
+        leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params) if DECAYED.search(parameter_path(path))
+    ]
+    l1 = sum(jnp.abs(weight).sum() for weight in weights)
+    l2 = sum(jnp.square(weight).sum() for weight in weights)
+    return config.l1_penalty * l1 + config.l2_penalty * l2
+
+
+def make_train_step(
+    model: TransformerConfig,
+    task: Task,
+    loss_config: LossConfig,
+    optimizer: optax.GradientTransformation,
+    microbatches: int,
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
+    """The pure step `(state, batch) -> (state, metrics)`.
+
+    The batch is taken in `microbatches` parts, one after the other; their gradients of summed losses are added and divided
+    by the summed weights once, so the result does not depend on the cut. Metrics are float32 scalars: "loss" (mean
+    cross-entropy in nats), "weight" (targets counted), "grad_norm" (before clipping).
+    """
+    apply = make_apply(model)
+
+    def objective(params, batch, key):
+        return task.loss(apply, params, batch, key, loss_config)
+
+    def train_step(state: TrainState, batch: Batch):
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+
+        def accumulate(total, part):
+            microbatch, index = part
+            dropout_key = jax.random.fold_in(key, index) if model.dropout else None
+            (_, sums), gradients = jax.value_and_grad(objective, has_aux=True)(state.params, microbatch, dropout_key)
+            return jax.tree.map(jnp.add, total, (gradients, sums)), None
+
+        # Row r goes to microbatch r mod M: so every device has rows in each microbatch.
+        parts = jax.tree.map(lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1), batch)
+        zero = jnp.zeros((), jnp.float32)
+        total = (jax.tree.map(jnp.zeros_like, state.params), {"loss": zero, "weight": zero})
+        (gradients, sums), _ = jax.lax.scan(accumulate, total, (parts, jnp.arange(microbatches)))
+        weight = jnp.maximum(sums["weight"], 1)
+        gradients = jax.tree.map(lambda gradient: gradient / weight, gradients)
+        if loss_config.l1_penalty or loss_config.l2_penalty:
+            gradients = jax.tree.map(jnp.add, gradients, jax.grad(penalty)(state.params, loss_config))
+
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
+        params = optax.apply_updates(state.params, updates)
+        grad_norm = jnp.sqrt(sum(jnp.square(gradient).sum() for gradient in jax.tree.leaves(gradients)))
+        metrics = {"loss": sums["loss"] / weight, "weight": weight, "grad_norm": grad_norm}
+        return TrainState(state.step + 1, params, optimizer_state, state.key), metrics
+
+    return train_step
+
+
+def make_eval_step(
+    model: TransformerConfig, task: Task, loss_config: LossConfig
+) -> Callable[[Params, Batch], dict[str, jax.Array]]:
+    """The pure function `(params, batch) -> sums` of a task, without dropout."""
+    apply = make_apply(model)
+    return lambda params, batch: task.loss(apply, params, batch, None, loss_config)[1]
+
+
+def compile_train_step(train_step, state: TrainState, batch: Batch):
+    """`train_step` compiled for the shardings of `state` and `batch` (abstract or real), the state's buffers donated."""
+    mesh = batch["inputs"].sharding.mesh
+    jitted = jax.jit(train_step, donate_argnums=0, out_shardings=(shardings_of(state), replicated(mesh)))
+    return jitted.lower(state, batch).compile()

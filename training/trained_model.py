@@ -1,0 +1,41 @@
+"""A trained model, read from a run's folder alone."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+
+from data.tokenizer import Tokenizer
+from model import TransformerConfig
+from training.checkpoints import Checkpoints
+from training.run_folder import RunFolder
+from training.sharding import MeshConfig, make_mesh, parameter_shardings
+from training.step import Params, init_params
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """Parameters with all that is needed to use them."""
+
+    params: Params
+    config: TransformerConfig
+    tokenizer: Tokenizer
+    step: int
+
+
+def load_model(path: str, say: Callable[[str], None]) -> TrainedModel:
+    """The model of a run's folder (its newest good checkpoint), of its `checkpoints`, or of one step, on one device.
+
+    `say` is told of checkpoints that cannot be read.
+
+    Raises:
+        UserError: there is no run, or no good checkpoint.
+    """
+    folder, step = RunFolder.find(path)
+    tokenizer = folder.tokenizer()
+    config = folder.config(tokenizer).model
+    shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
+    shardings = parameter_shardings(make_mesh(MeshConfig(1, 1, 1)), shapes)
+    abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
+    params, step = Checkpoints(folder.checkpoints, read_only=True).restore_params(abstract, say, step)
+    return TrainedModel(params, config, tokenizer, step)
