@@ -1,0 +1,43 @@
+"""Set before JAX starts: tests run on eight virtual CPU devices, and never touch the user's cache."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory) -> str:
+    """A cache of tokenizers and tokens that the whole test session shares."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def command(cache_dir, tmp_path):
+    """Runs one of the commands as a user does, from another directory, on one device.
+
+    `command("train.py", "--config", …)` returns the finished process, with text in `stdout` and `stderr`.
+    """
+
+    def run(script: str, *arguments: str, devices: int = 1, **options) -> subprocess.CompletedProcess:
+        if script == "train.py" and not any("cache_dir" in argument for argument in arguments):
+            arguments = (*arguments, f"--config.data.cache_dir={cache_dir}")
+        environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        return subprocess.run(
+            [sys.executable, str(ROOT / script), *arguments],
+            cwd=options.pop("cwd", tmp_path) or ROOT,
+            env=environment | options.pop("env", {}),
+            capture_output=True,
+            text=True,
+            timeout=options.pop("timeout", 300),
+            **options,
+        )
+
+    return run

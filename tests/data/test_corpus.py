@@ -1,0 +1,335 @@
+import dataclasses
+import errno
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import data.corpus
+from common.errors import ConfigError, UserError
+from data.corpus import DataConfig, encode_texts, load_corpus, split_documents
+from data.document import Document
+from data.sources import read_documents
+
+TEXT = "\n\n".join(f"document {number}\nhas {number % 7} lines" for number in range(60))
+
+
+@pytest.fixture
+def load(tokenizer_config, tmp_path):
+    """`load(text, tokenizer=None, **changes)`: the corpus of a text file, in characters unless a tokenizer is given."""
+    char = tokenizer_config(model_type="char", character_coverage=1.0, byte_fallback=False)
+
+    def make(text: str, tokenizer=char, **changes):
+        path = tmp_path / "text.txt"
+        path.write_text(text, encoding="utf-8")
+        options = {
+            "train": str(path),
+            "valid": (),
+            "valid_fraction": 0.1,
+            "sequence_length": 16,
+            "cache_dir": str(tmp_path / "cache"),
+        }
+        return load_corpus(DataConfig(**options | changes), tokenizer)
+
+    return make
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The names of the slow functions, as they are called."""
+    called = []
+
+    def count(name):
+        function = getattr(data.corpus, name)
+        monkeypatch.setattr(data.corpus, name, lambda *arguments: called.append(name) or function(*arguments))
+
+    count("train")
+    count("encode_texts")
+    return called
+
+
+def texts_of(encoded, tokenizer) -> list[str]:
+    """The documents, read back from the tokens as `EncodedText` describes them."""
+    assert encoded.tokens[0] == tokenizer.end_of_text
+    documents = []
+    for start, length in zip(encoded.starts, encoded.lengths, strict=True):
+        *targets, last = encoded.tokens[start + 1 : start + 1 + length]
+        assert last == tokenizer.end_of_text
+        documents.append(tokenizer.decode(targets))
+    return documents
+
+
+# How documents are split.
+
+
+@pytest.mark.parametrize("source", ["builtin:hsk", "builtin:chat"])
+def test_what_belongs_together_is_on_one_side(source):
+    documents = list(read_documents([source]))
+    train, valid = split_documents(documents, 0.05)
+    assert len(train) + len(valid) == len(documents)
+    assert 0.02 < len(valid) / len(documents) < 0.08
+    assert len({document.key for document in documents}) < len(documents)
+    assert not {document.key for document in train} & {document.key for document in valid}
+
+
+def test_neither_direction_of_a_validation_pair_is_trained_on():
+    train, valid = split_documents(list(read_documents(["builtin:hsk"])), 0.05)
+    trained = {document.text for document in train}
+    for document in valid:
+        first, second = document.text.split("\n", 1)
+        assert document.text not in trained and f"{second}\n{first}" not in trained
+
+
+DOCUMENTS = st.builds(
+    Document, st.text("abc\n", min_size=1), st.just("x"), st.none() | st.sampled_from(["k", "l", "m"])
+)
+
+
+@given(st.lists(DOCUMENTS, max_size=20), st.lists(DOCUMENTS, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_adding_documents_moves_none_across(first, others):
+    anchors = [Document(f"{number}", "x") for number in range(50)]  # so that neither side is ever empty
+    train, valid = split_documents(anchors + first, 0.3)
+    more_train, more_valid = split_documents(others + first + anchors, 0.3)
+    assert set(train) <= set(more_train) and set(valid) <= set(more_valid)
+    assert not set(more_train) & set(more_valid)
+
+
+def test_a_larger_fraction_only_adds_to_validation():
+    documents = [Document(f"{number}", "x") for number in range(1000)]
+    sides = [split_documents(documents, fraction) for fraction in (0.05, 0.1, 0.5, 0.9)]
+    for fraction, (train, valid) in zip((0.05, 0.1, 0.5, 0.9), sides, strict=True):
+        assert abs(len(valid) / 1000 - fraction) < 5 * math.sqrt(fraction * (1 - fraction) / 1000)
+        assert set(train) | set(valid) == set(documents)
+    assert all(set(valid) < set(larger) for (_, valid), (_, larger) in itertools.pairwise(sides))
+
+
+@pytest.mark.parametrize(
+    ("fraction", "held_out"), [(0.05, 1), (0.3, 3), (0.5, 5), (0.96, 9)], ids=["least", "some", "half", "all but one"]
+)
+def test_of_a_single_document_the_last_lines_are_held_out(fraction, held_out):
+    lines = [f"  line {number}" for number in range(10)]
+    train, valid = split_documents([Document("\n".join(lines) + "\n \n", "x")], fraction)
+    (kept,), (out,) = train, valid
+    assert kept.text.strip().split("\n") == [line.strip() if line == lines[0] else line for line in lines[:-held_out]]
+    assert out.text.split("\n") == lines[-held_out:]
+
+
+def test_where_lines_are_held_out_a_document_of_one_line_is_kept():
+    documents = [Document("one line", "x"), Document("two\nlines", "x")]
+    train, valid = split_documents(documents, 1e-9)
+    assert [document.text for document in train] == ["one line", "two"]
+    assert [document.text for document in valid] == ["lines"]
+
+
+@pytest.mark.parametrize("fraction", [1e-9, 1 - 1e-9])
+@pytest.mark.parametrize("key", [None, "of its own"], ids=["lines", "pairs"])
+def test_few_documents_that_cannot_be_cut_are_split_all_the_same(fraction, key):
+    def make(number):
+        return (
+            [Document(f"{number}", "x")]
+            if key is None
+            else [Document(f"{number}\n{k}", "x", str(number)) for k in "ab"]
+        )
+
+    documents = list(itertools.chain.from_iterable(map(make, range(5))))
+    train, valid = split_documents(documents, fraction)
+    assert sorted(train + valid, key=documents.index) == documents
+    assert len(valid) == len(make(0)) and not {d.key for d in train} & {d.key for d in valid} - {None}
+
+
+# What a corpus is.
+
+
+def test_a_corpus_is_the_text_again(load):
+    corpus = load(TEXT + "\n\n你好")
+    train = texts_of(corpus.train, corpus.tokenizer)
+    ((source, encoded),) = corpus.valid.items()
+    valid = texts_of(encoded, corpus.tokenizer)
+    assert sorted(train + valid) == sorted((TEXT + "\n\n你好").split("\n\n"))
+    assert source.endswith("text.txt") and 0 < len(valid) < len(train)
+    assert corpus.train.num_bytes == sum(len(text.encode()) for text in train)
+    assert encoded.num_bytes == sum(len(text.encode()) for text in valid)
+    assert corpus.train.num_tokens == corpus.train.lengths.sum() == sum(len(text) + 1 for text in train)
+
+
+def test_bytes_are_counted_in_utf8(tokenizer):
+    assert encode_texts(["a", "é\n", "你好", "🙂"], tokenizer).num_bytes == 1 + 3 + 6 + 4
+
+
+def test_tokens_take_two_bytes_where_these_are_enough(tokenizer):
+    class Large:
+        vocab_size = 1 << 16
+        end_of_text = 1
+
+        def encode_all(self, texts):
+            return [[self.vocab_size - 1] for _ in texts]
+
+    assert encode_texts(["a"], tokenizer).tokens.dtype == np.uint16
+    assert encode_texts(["a"], Large()).tokens.tolist() == [1, 65535, 1]
+    Large.vocab_size += 1
+    encoded = encode_texts(["a"], Large())
+    assert encoded.tokens.dtype == np.int32 and encoded.tokens.tolist() == [1, 65536, 1]
+
+
+def test_validation_text_of_its_own_leaves_all_the_rest_for_training(load, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.jsonl").write_text('{"text": "has one line, not in any document"}\n' * 2)
+    corpus = load(TEXT, valid=f"{tmp_path}/one.jsonl,{tmp_path}/two.jsonl")
+    assert texts_of(corpus.train, corpus.tokenizer) == TEXT.split("\n\n")
+    assert list(corpus.valid) == [f"{tmp_path}/one.jsonl", f"{tmp_path}/two.jsonl"]
+    assert all(len(encoded.starts) == 2 for encoded in corpus.valid.values())
+
+
+def test_the_tokenizer_is_trained_on_the_training_side_only(load):
+    lines = [f"line {number}" for number in range(20)] + ["Ω"]
+    corpus = load("\n".join(lines), valid_fraction=0.01)
+    assert corpus.tokenizer.encode("Ω") == [corpus.tokenizer.unknown]
+    assert corpus.tokenizer.unknown not in corpus.tokenizer.encode("line 0")
+
+
+def test_a_tokenizer_that_is_given_is_used(load, tokenizer, calls):
+    corpus = load(TEXT, tokenizer)
+    assert corpus.tokenizer is tokenizer and "train" not in calls
+    assert texts_of(corpus.train, tokenizer)[0] in TEXT
+
+
+def test_equal_fingerprints_are_equal_text_and_tokenizer(load, tokenizer):
+    fingerprint = load(TEXT).fingerprint
+    assert load(TEXT).fingerprint == fingerprint
+    others = [
+        load(TEXT + "\n\nmore"),
+        load(TEXT.replace("document 7\n", "document seven\n")),
+        load(TEXT, tokenizer),
+        load(TEXT, valid_fraction=0.5),
+        load("\n\n".join(reversed(TEXT.split("\n\n")))),
+    ]
+    assert len({fingerprint, *(other.fingerprint for other in others)}) == 1 + len(others)
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("text", ["all of it in one line of text\n", "the same\n\nthe same\n\nthe same"])
+def test_text_with_nothing_to_hold_out_is_refused_with_what_to_do(load, text):
+    with pytest.raises(UserError) as caught:
+        load(text)
+    message = str(caught.value)
+    assert "text.txt has no second line or document to hold out for validation" in message
+    assert "put documents between blank lines, or give --config.data.valid=FILE" in message
+
+
+def test_text_shorter_than_a_sequence_is_refused_with_what_to_do(load):
+    text = "abcdef\n\n" * 9 + "ghi"  # 3 + 1 tokens where `ghi` is held out, or a tenth of the lines of the documents
+    with pytest.raises(UserError) as caught:
+        load(text, sequence_length=200)
+    assert "less than one sequence of data.sequence_length=200; give more text or a shorter sequence" in str(
+        caught.value
+    )
+    tokens = int(str(caught.value).split("is ")[1].split(" tokens")[0])
+    with pytest.raises(UserError):
+        load(text, sequence_length=tokens)
+    assert load(text, sequence_length=tokens - 1).train.num_tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": ""}, "train is empty; give a file, a glob, or builtin:hsk"),
+        ({"train": (" ",)}, "train is empty"),
+        ({"valid_fraction": 0.0}, "valid_fraction=0.0 must be between 0 and 1"),
+        ({"valid_fraction": 1.0}, "valid_fraction=1.0 must be between 0 and 1"),
+        ({"sequence_length": 1}, "sequence_length=1 must be at least 2"),
+    ],
+)
+def test_options_out_of_range_are_refused(changes, message):
+    config = DataConfig(("builtin:hsk",), (), 0.05, 128, "cache")
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(config, **changes)
+
+
+# The cache.
+
+
+def test_the_second_time_nothing_is_computed(load, calls):
+    first = load(TEXT)
+    assert calls == ["train", "encode_texts", "encode_texts"]
+    second = load(TEXT)
+    assert len(calls) == 3
+    assert second.tokenizer.model == first.tokenizer.model and second.fingerprint == first.fingerprint
+    for old, new in zip((first.train, *first.valid.values()), (second.train, *second.valid.values()), strict=True):
+        np.testing.assert_array_equal(new.tokens, old.tokens)
+        np.testing.assert_array_equal(new.starts, old.starts)
+        assert new.tokens.dtype == old.tokens.dtype and new.num_bytes == old.num_bytes
+
+
+def test_changed_text_and_options_are_computed_anew(load, calls, tokenizer_config):
+    load(TEXT)
+    for change in (
+        {"text": TEXT + "\n\nmore"},
+        {"text": TEXT, "valid_fraction": 0.5},
+        {"text": TEXT, "tokenizer": tokenizer_config(vocab_size=290, character_coverage=1.0)},
+        {"text": TEXT, "tokenizer": tokenizer_config(vocab_size=291, character_coverage=1.0)},
+    ):
+        calls.clear()
+        corpus = load(**change)
+        assert calls.count("train") == 1 and "encode_texts" in calls
+        text = texts_of(corpus.train, corpus.tokenizer) + texts_of(*corpus.valid.values(), corpus.tokenizer)
+        assert sorted(text) == sorted(change["text"].split("\n\n"))
+
+
+def test_text_that_stays_on_its_side_is_not_encoded_again(load, calls, tokenizer):
+    load(TEXT, tokenizer)
+    calls.clear()
+    load(TEXT, tokenizer, sequence_length=32)
+    assert calls == []
+
+
+def damage_by_truncation(blob: bytes) -> bytes:
+    return blob[:-1]
+
+
+def damage_by_one_bit(blob: bytes) -> bytes:
+    return blob[:50] + bytes([blob[50] ^ 1]) + blob[51:]
+
+
+def damage_by_emptying(blob: bytes) -> bytes:
+    return b""
+
+
+@pytest.mark.parametrize("damage", [damage_by_truncation, damage_by_one_bit, damage_by_emptying])
+def test_a_damaged_entry_is_made_again(load, calls, tmp_path, damage):
+    first = load(TEXT)
+    entries = list((tmp_path / "cache").iterdir())
+    assert len(entries) == 3
+    for entry in entries:
+        entry.write_bytes(damage(entry.read_bytes()))
+    calls.clear()
+    second = load(TEXT)
+    assert calls == ["train", "encode_texts", "encode_texts"]
+    np.testing.assert_array_equal(second.train.tokens, first.train.tokens)
+    calls.clear()
+    load(TEXT)
+    assert calls == []
+
+
+def refusal(load, **changes) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(TEXT, **changes)
+    return str(caught.value)
+
+
+def test_a_cache_that_cannot_be_used_is_one_clear_error(load, tmp_path, monkeypatch):
+    remedy = "give a folder that can be written: --config.data.cache_dir=DIR"
+    (tmp_path / "file").write_text("")
+    folder = f"{tmp_path}/file/cache"
+    assert refusal(load, cache_dir=folder) == f"data.cache_dir={folder!r} cannot be used (Not a directory); {remedy}"
+
+    def fail(path, blob):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(data.corpus, "write_whole", fail)
+    assert f"cannot be used (No space left on device); {remedy}" in refusal(load)

@@ -1,0 +1,196 @@
+"""Text from prompts: what is streamed, where it stops, and what is refused."""
+
+import functools
+import itertools
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.errors import ConfigError, UserError
+from data.tokenizer import Tokenizer, TokenizerConfig, train
+from generation import completion as module
+from generation.completion import TextStream, complete
+from generation.sampling import SamplingConfig
+from model import TransformerConfig
+from training.step import init_params
+
+GREEDY = SamplingConfig(0.0)
+
+
+@functools.cache
+def tokenizer() -> Tokenizer:
+    """Knows a few words and characters; spells all others in bytes."""
+    texts = ["the cat sat on the mat\nthe end", "你好，世界", "你们好 the 世界"] * 20
+    return train(texts, TokenizerConfig(310, "bpe", 1.0, byte_fallback=True, split_digits=True))
+
+
+def stream_all(tokens, stop=()) -> tuple[list[str], TextStream]:
+    """The pieces in the order they come, and the stream at its end."""
+    stream = TextStream(tokenizer(), stop)
+    pieces = []
+    for token in tokens:
+        pieces.append(stream.add(token))
+        if stream.stopped:
+            break
+    return [*pieces, stream.end()], stream
+
+
+def first_stop(tokens, stop) -> str:
+    """By definition: the text of the first tokens that contain a stop string, before it; or all the text."""
+    for count in range(1, len(tokens) + 1):
+        text = tokenizer().decode(tokens[:count])
+        places = [text.index(end) for end in stop if end in text]
+        if places:
+            return text[: min(places)]
+    return tokenizer().decode(tokens)
+
+
+def test_the_tokenizer_of_these_tests_spells_in_bytes():
+    pieces = [tokenizer().piece(token) for token in tokenizer().encode("é😀")]
+    assert len(pieces) == 6 and all(piece.startswith("<0x") for piece in pieces)
+
+
+TEXTS = st.text(st.sampled_from("the cat你好界é😀爱\n"), max_size=12)
+STOPS = st.lists(st.text(st.sampled_from("the你好é😀\n"), min_size=1, max_size=3), max_size=3)
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=TEXTS, stop=STOPS)
+def test_pieces_are_whole_characters_and_join_to_the_text_before_the_stop(text, stop):
+    tokens = tokenizer().encode(text)
+    pieces, stream = stream_all(tokens, stop)
+    assert "".join(pieces) == stream.text == first_stop(tokens, stop)
+    assert not any("\ufffd" in piece for piece in pieces)
+
+
+@settings(max_examples=150, deadline=None)
+@given(tokens=st.lists(st.integers(2, 309), max_size=12), stop=STOPS)
+def test_pieces_join_to_the_text_also_of_bytes_that_are_no_characters(tokens, stop):
+    pieces, stream = stream_all(tokens, stop)
+    assert "".join(pieces) == stream.text == first_stop(tokens, stop)
+
+
+def test_an_emoji_comes_whole_with_its_last_byte():
+    pieces, _ = stream_all(tokenizer().encode("a😀b"))
+    assert pieces == ["a", "", "", "", "😀", "b", ""]
+
+
+def test_half_a_character_at_the_end_is_shown_as_such():
+    pieces, stream = stream_all(tokenizer().encode("a😀")[:3])
+    assert pieces[:3] == ["a", "", ""]
+    assert set(pieces[3]) == {"\ufffd"} and stream.text == "a" + pieces[3]
+
+
+def test_what_may_be_a_stop_string_is_held_back_until_it_is_not():
+    stop = ["好\n😀"]
+    pieces, stream = stream_all(tokenizer().encode("你好\n好\n😀c"), stop)
+    assert stream.stopped and stream.text == "你好\n"
+    assert "".join(pieces) == "你好\n"
+    pieces, stream = stream_all(tokenizer().encode("你好\n"), stop)
+    assert "".join(pieces[:-1]) == "你" and pieces[-1] == "好\n" and not stream.stopped
+
+
+# From here on with scripted tokens in the network's place.
+
+CONFIG = TransformerConfig(vocab_size=320, max_length=24, decoder_layers=1, embed_dim=8, num_heads=1)
+
+
+def script(monkeypatch, *rows: list[int], logprob: float = -0.5) -> None:
+    """Makes the network say `rows`, and after them end-of-text for ever."""
+
+    def generate(params, config, prompts, max_new_tokens, sampling, seed, allowed):
+        steps = itertools.zip_longest(*rows, fillvalue=tokenizer().end_of_text)
+        steps = itertools.chain(steps, itertools.repeat((tokenizer().end_of_text,) * len(rows)))
+        for step in itertools.islice(steps, max_new_tokens):
+            yield np.array(step, np.int32), np.full(len(rows), logprob, np.float32)
+
+    monkeypatch.setattr(module, "generate", generate)
+
+
+def scripted(prompts, **options):
+    """Completions, and the text that was streamed for each row."""
+    streamed = [""] * len(prompts)
+
+    def on_text(row, text):
+        streamed[row] += text
+
+    options = {"max_new_tokens": 16} | options
+    return complete(None, CONFIG, tokenizer(), prompts, sampling=GREEDY, on_text=on_text, **options), streamed
+
+
+def test_end_of_text_ends_a_row_and_the_others_go_on(monkeypatch):
+    short, long = tokenizer().encode("你"), tokenizer().encode("the cat sat")
+    script(monkeypatch, short, long)
+    (first, second), streamed = scripted(["a", "b"])
+    end = tokenizer().end_of_text
+    assert (first.prompt, first.text, first.finish_reason) == ("a", "你", "stop")
+    assert (second.prompt, second.text, second.finish_reason) == ("b", "the cat sat", "stop")
+    assert first.tokens == [*short, end] and second.tokens == [*long, end]
+    assert first.logprobs == [-0.5] * len(first.tokens) and second.logprobs == [-0.5] * len(second.tokens)
+    assert streamed == ["你", "the cat sat"]
+
+
+def test_a_stop_string_over_several_tokens_is_left_out_of_the_text(monkeypatch):
+    tokens = tokenizer().encode("the cat 😀\nthe end")
+    script(monkeypatch, tokens)
+    (found,), streamed = scripted([""], stop=["?", "😀\nthe"])
+    assert (found.text, found.finish_reason) == ("the cat ", "stop")
+    assert streamed == ["the cat "]
+    assert found.tokens == tokens[: len(found.tokens)] and len(found.logprobs) == len(found.tokens) < len(tokens)
+    assert tokenizer().decode(found.tokens).startswith("the cat 😀\nthe")
+
+
+def test_the_number_of_tokens_ends_a_row_and_gives_back_what_was_held(monkeypatch):
+    tokens = tokenizer().encode("好你好你好你")
+    script(monkeypatch, tokens)
+    (found,), streamed = scripted([""], stop=["你好!"], max_new_tokens=3)
+    assert found.tokens == tokens[:3] and found.finish_reason == "length"
+    assert found.text == tokenizer().decode(tokens[:3]) == streamed[0]
+
+
+def test_the_context_ends_a_row_and_a_longer_prompt_is_refused(monkeypatch):
+    script(monkeypatch, tokenizer().encode("你" * 30))
+    for length, expected in ((0, 24), (10, 14), (23, 1)):
+        (found,), _ = scripted(["好" * length], max_new_tokens=100)
+        assert len(found.tokens) == expected, length
+        assert found.finish_reason == "length"
+    with pytest.raises(ConfigError, match="24 tokens is too long: this model reads 23"):
+        scripted(["好" * 24])
+
+
+def test_probabilities_that_are_no_numbers_are_one_line(monkeypatch):
+    script(monkeypatch, [5], logprob=float("nan"))
+    with pytest.raises(UserError, match="NaN"):
+        scripted(["a"])
+
+
+# And with a real network.
+
+
+def test_neither_the_unknown_token_nor_padding_of_the_vocabulary_is_ever_written():
+    """At a temperature where all 320 are as good as equally likely."""
+    params = init_params(CONFIG, jax.random.key(0))
+    found = complete(
+        params, CONFIG, tokenizer(), ["", "你"] * 16, max_new_tokens=20, sampling=SamplingConfig(1e4), seed=3
+    )
+    tokens = [token for completion in found for token in completion.tokens]
+    assert len(tokens) > 300 and len(set(tokens)) > 150
+    assert max(tokens) < tokenizer().vocab_size == 310
+    assert tokenizer().unknown not in tokens
+
+
+def test_streamed_text_is_the_completions_text_with_a_real_network():
+    params = init_params(CONFIG, jax.random.key(1))
+    streamed = [""] * 8
+
+    def on_text(row, text):
+        streamed[row] += text
+
+    options = {"max_new_tokens": 20, "sampling": SamplingConfig(2.0), "stop": ["t", "好"], "on_text": on_text}
+    found = complete(params, CONFIG, tokenizer(), ["the"] * 8, seed=5, **options)
+    assert [completion.text for completion in found] == streamed
+    assert {completion.finish_reason for completion in found} >= {"stop", "length"}
+    assert not any("t" in text or "好" in text for text in streamed)

@@ -1,0 +1,61 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.attention import Attention, Cache, attention_mask
+from tests.model import reference
+from tests.model.networks import NETWORKS, assert_close, float32, random_params
+
+
+def tokens(size):
+    """Positions and segment ids of `size` tokens, in any order."""
+    return st.tuples(*(st.lists(st.integers(0, 3), min_size=size, max_size=size) for _ in range(2)))
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(queries=tokens(4), keys=tokens(6), causal=st.booleans())
+def test_mask_is_segment_padding_and_order(queries, keys, causal):
+    (positions_T, segments_T), (positions_S, segments_S) = queries, keys
+    arrays = (jnp.array([row]) for row in (positions_T, positions_S, segments_T, segments_S))
+    mask = attention_mask(*arrays, causal=causal)
+    assert mask.shape == (1, 1, 4, 6) and mask.dtype == bool
+    expected = reference.visible(positions_T, positions_S, segments_T, segments_S, causal)
+    np.testing.assert_array_equal(mask[0, 0], expected)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma", "no_position"])
+def test_cross_attention_equals_numpy(name):
+    """From 4 tokens to 7 others of another width, each query seeing some of them."""
+    config = NETWORKS[name]
+    generator = np.random.default_rng(0)
+    x, context = generator.normal(size=(2, 4, config.embed_dim)), generator.normal(size=(2, 7, 10))
+    mask = generator.random((2, 1, 4, 7)) < 0.5
+    mask[..., 3] = True
+    module = Attention(config)
+    arrays = (jnp.asarray(x, jnp.float32), jnp.asarray(context, jnp.float32), jnp.asarray(mask))
+    params = random_params(jax.eval_shape(lambda: module.init(jax.random.key(0), *arrays, None))["params"])
+    out, cache = jax.jit(module.apply)({"params": float32(params)}, *arrays, None)
+    assert cache is None
+    for row in range(2):
+        assert_close(out[row], reference.attention(params, config, x[row], context[row], mask[row, 0]))
+
+
+def test_the_cache_writes_one_layer_at_its_length_and_leaves_the_rest():
+    config = NETWORKS["llama"]
+    empty = Cache.empty(config, batch=1, slots=5).advance(2)
+    new = jnp.ones((1, 2, config.num_kv_heads, config.head_dim))
+    cache, k, v = empty.write(jnp.array(1), new, 2 * new)
+    expected = np.zeros_like(empty.k_LBSKH)
+    expected[1, :, 2:4] = 1
+    np.testing.assert_array_equal(cache.k_LBSKH, expected)
+    np.testing.assert_array_equal(cache.v_LBSKH, 2 * expected)
+    np.testing.assert_array_equal(k, expected[1])
+    np.testing.assert_array_equal(v, 2 * expected[1])
+
+    noted = cache.add_tokens(jnp.array([[8, 9]]), jnp.array([[1, 0]]))
+    np.testing.assert_array_equal(noted.positions_BS, [[0, 0, 8, 9, 0]])
+    np.testing.assert_array_equal(noted.segments_BS, [[0, 0, 1, 0, 0]])
+    assert int(noted.length) == 2 and int(noted.advance(2).length) == 4

@@ -1,0 +1,37 @@
+import math
+
+import pytest
+
+from metrics import bits_per_byte, perplexity
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [(0.0, 1.0), (math.log(2), 2.0), (math.log(8192), 8192.0), (-math.log(4), 0.25), (700.0, 1.0142320547350045e304)],
+)
+def test_perplexity_is_the_number_of_even_choices(loss, expected):
+    assert perplexity(loss) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", [710.0, 1e300, math.inf])
+def test_perplexity_beyond_a_float_is_infinite(loss):
+    assert perplexity(loss) == math.inf
+
+
+def test_perplexity_of_no_number_is_none():
+    assert math.isnan(perplexity(math.nan))
+
+
+def test_bits_per_byte_of_even_odds():
+    # 6 tokens out of 16 take 4 bits each; spelled in 12 bytes that is 2 bits a byte.
+    assert bits_per_byte(6 * math.log(16), 12) == pytest.approx(2)
+    # A model that knows nothing of bytes needs all 8 bits of each.
+    assert bits_per_byte(100 * math.log(256), 100) == pytest.approx(8)
+    assert bits_per_byte(0.0, 5) == 0
+
+
+def test_bits_per_byte_does_not_depend_on_the_tokens():
+    # One text of 10 bytes, probability 2^-20 in all, as 4 tokens or as 10.
+    in_four, in_ten = 4 * (5 * math.log(2)), 10 * (2 * math.log(2))
+    assert bits_per_byte(in_four, 10) == pytest.approx(bits_per_byte(in_ten, 10)) == pytest.approx(2)
+    assert perplexity(in_four / 4) != pytest.approx(perplexity(in_ten / 10))

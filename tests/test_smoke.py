@@ -1,0 +1,22 @@
+"""The main job in miniature, with nothing but requirements.txt and pytest: run with every supported Python and jax."""
+
+import json
+
+
+def test_train_resume_and_sample(command, tmp_path):
+    arguments = ("train.py", "--config", "configs/tiny.py", "--workdir", str(tmp_path / "run"))
+    first = command(*arguments, cwd=None)
+    assert first.returncode == 0, first.stderr
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    losses = [record["loss"] for record in records if record["split"] == "valid"]
+    assert losses[-1] < losses[0] < 8
+
+    again = command(*arguments, cwd=None)
+    assert again.returncode == 0, again.stderr
+    assert "resuming at step 30 of 30" in again.stderr
+
+    sampled = command(
+        "sample.py", "--ckpt", str(tmp_path / "run"), "--prompt", "zh:", "--max_new_tokens", "4", "--json"
+    )
+    assert sampled.returncode == 0, sampled.stderr
+    assert len(json.loads(sampled.stdout)["tokens"]) <= 4

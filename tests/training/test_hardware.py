@@ -1,0 +1,65 @@
+"""What is said of devices, of the network's size and of its work."""
+
+import types
+
+import jax
+import pytest
+
+from model import presets
+from training.hardware import PEAK_FLOPS, describe_devices, peak_flops
+from training.model_size import count_parameters, flops_per_token
+from training.step import init_params
+
+
+@pytest.mark.parametrize(
+    "kind, flops",
+    [
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("TPU v5 lite", 197e12),
+        ("TPU v5p", 459e12),
+        ("TPU v5", 459e12),
+        ("TPU v4", 275e12),
+        ("Tesla T4", 65e12),
+    ],
+)
+def test_data_sheets(monkeypatch, kind, flops):
+    monkeypatch.setattr("jax.devices", lambda: [types.SimpleNamespace(device_kind=kind)])
+    assert peak_flops() == (flops, "data sheet")
+
+
+def test_no_start_hides_a_longer_one():
+    names = list(PEAK_FLOPS)
+    for at, name in enumerate(names):
+        assert not any(later.startswith(name) for later in names[at + 1 :]), name
+
+
+def test_measured():
+    flops, source = peak_flops()
+    assert source == "measured" and 1e7 < flops < 1e13
+    assert describe_devices() == "8 x cpu"
+
+
+# Parameters as the papers and the published checkpoints count them.
+@pytest.mark.parametrize(
+    "config, total",
+    [
+        (presets.gpt2("124m"), 124_439_808),
+        (presets.gpt2("1558m"), 1_557_611_200),
+        (presets.llama("llama3.2-1b"), 1_235_814_400),
+        (presets.llama("llama3-8b"), 8_030_261_248),
+        (presets.llama("tinyllama-1.1b"), 1_100_048_384),
+    ],
+)
+def test_parameters_and_flops(config, total):
+    """Of work a token: 6 a weight of a matrix product, 12 L T N H for attention (PaLM, appendix B)."""
+    shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
+    counts = count_parameters(shapes)
+    assert sum(counts.values()) == total
+
+    layers, width, heads = config.decoder_layers, config.embed_dim, config.num_heads * config.head_dim
+    products = 2 * width * heads + 2 * width * config.num_kv_heads * config.head_dim
+    products += (3 if config.activation == "swiglu" else 2) * width * config.mlp_dim
+    products = layers * products + width * config.vocab_size
+    expected = 6 * products + 12 * layers * 512 * heads
+    assert flops_per_token(config, counts, 512) == pytest.approx(expected, rel=2e-3)  # biases are counted, too

@@ -1,0 +1,213 @@
+"""Whole small runs in this process: resumed = uninterrupted, a loss that is no number, damage, one device = eight."""
+
+import json
+import re
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from common.errors import ConfigError, UserError
+from training.checkpoints import Checkpoints
+from training.metrics_writer import read_metrics
+
+
+def train(trainer):
+    """The exit status, and the state that a later attempt would restore."""
+    status = trainer.train()
+    return status, restored(trainer)
+
+
+def restored(trainer):
+    return Checkpoints(trainer.folder.checkpoints, read_only=True).restore(trainer.abstract, pytest.fail)
+
+
+def losses(trainer):
+    return {(line["step"], line["split"]): line["loss"] for line in read_metrics(trainer.folder.metrics)}
+
+
+def bits(state):
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state)]
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """What the first test of the module that made it has left for the others: name -> (losses, bits of the state)."""
+    return {}
+
+
+@pytest.fixture
+def whole(runs, make_trainer):
+    """Losses and final state of the uninterrupted small run of 6 steps."""
+    if not runs:
+        trainer = make_trainer("whole")
+        status, state = train(trainer)
+        assert status == 0
+        runs["whole"] = losses(trainer), bits(state)
+    return runs["whole"]
+
+
+def test_a_run_leaves_what_it_promises(make_trainer, said):
+    trainer = make_trainer(training__tensorboard=True)
+    status, state = train(trainer)
+    assert status == 0 and int(state.step) == 6
+    assert trainer.checkpoints.steps() == [3, 6]
+    path = trainer.folder.path
+    assert (path / "loss.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(list(path.glob("events.*"))) == 1
+    lines = [json.loads(line) for line in trainer.folder.metrics.read_text().splitlines()]
+    assert [(line["step"], line["split"]) for line in lines] == [
+        *((step, "train") for step in (1, 2, 3)),
+        (3, "valid"),
+        *((step, "train") for step in (4, 5, 6)),
+        (6, "valid"),
+    ]
+    for line in lines:
+        keys = {"step", "split", "loss"}
+        if line["split"] == "train":
+            assert line.keys() == keys | {"learning_rate", "grad_norm", "tokens_per_second", "mfu"}
+            assert line["tokens_per_second"] > 0 and line["mfu"] > 0
+        else:
+            assert line.keys() == keys | {"perplexity", "bits_per_byte"}
+            assert line["perplexity"] == pytest.approx(np.exp(line["loss"]))
+    assert lines[0]["loss"] == pytest.approx(np.log(24), abs=0.2)  # the vocabulary has 24 pieces
+    assert any(line.startswith("done: ") and "newest step 6, best step 6" in line for line in said.lines)
+
+
+def test_a_finished_run_changes_nothing(make_trainer, whole, said):
+    train(make_trainer())
+    trainer = make_trainer(training__tensorboard=True)
+    files = {path: path.stat().st_mtime_ns for path in trainer.folder.path.rglob("*") if path.is_file()}
+    assert trainer.train() == 0
+    assert {path: path.stat().st_mtime_ns for path in trainer.folder.path.rglob("*") if path.is_file()} == files
+    assert said.lines[-2] == "resuming at step 6 of 6" and said.lines[-1].startswith("done: ")
+
+
+def test_interrupted_at_every_step_is_uninterrupted(make_trainer, whole, monkeypatch):
+    """A stop is asked for in each step in turn; the next attempt goes on from there, with bit-equal losses and state."""
+    from training import loop
+
+    stops = []
+
+    class StopAtOnce(loop.StopSignal):
+        def __enter__(self):
+            self.number = 15
+            stops.append(self)
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(loop, "StopSignal", StopAtOnce)
+    for _ in range(6):
+        trainer = make_trainer(training__keep_checkpoints=1)
+        assert trainer.train() == 128 + 15
+    monkeypatch.undo()
+    trainer = make_trainer()
+    assert len(stops) == 6 and trainer.train() == 0
+    assert losses(trainer) == whole[0]
+    assert bits(restored(trainer)) == whole[1]
+
+
+def test_reports_and_checkpoints_do_not_change_what_is_learned(make_trainer, whole):
+    """What `training.config.HARMLESS` says of how often to log, evaluate and save."""
+    trainer = make_trainer(training__log_every=4, training__eval_every=4, training__checkpoint_every=2)
+    _, state = train(trainer)
+    assert bits(state) == whole[1]
+    assert losses(trainer).items() >= {key: whole[0][key] for key in [(1, "train"), (4, "train"), (6, "valid")]}.items()
+
+
+@pytest.mark.slow
+def test_on_eight_devices(make_trainer, whole):
+    """Data, parameters and heads divided, as the whole trainer does it, resumed on another mesh half way."""
+    trainer = make_trainer(mesh__data=2, mesh__fsdp=2, mesh__tensor=2, training__num_steps=6)
+    assert trainer.train() == 0
+    found = losses(trainer)
+    assert found.keys() == whole[0].keys()
+    for key, loss in whole[0].items():
+        assert found[key] == pytest.approx(loss, rel=1e-5), key
+    shutil.rmtree(trainer.folder.checkpoints / "6")
+
+    trainer = make_trainer(mesh__data=4)
+    assert trainer.train() == 0
+    for key, loss in whole[0].items():
+        assert losses(trainer)[key] == pytest.approx(loss, rel=1e-5), key
+
+
+DIVERGING = {
+    "optimizer__learning_rate": 1e38,
+    "optimizer__warmup_steps": 0,
+    "optimizer__schedule": "constant",
+    "training__eval_every": 100,
+    "training__checkpoint_every": 100,
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer__learning_rate": 1e39, "training__checkpoint_every": 1},
+        pytest.param(
+            {"optimizer__learning_rate": 1e39, "training__checkpoint_every": 1, "training__eval_every": 1},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_a_loss_that_is_no_number(make_trainer, changes):
+    """Stops with the step and the last good checkpoint, and has saved nothing that is not good."""
+    trainer = make_trainer(**DIVERGING | changes)
+    with pytest.raises(UserError) as caught:
+        trainer.train()
+    message = str(caught.value)
+    assert caught.value.status == 1 and "\n" not in message
+    assert re.match(r"step [12]: .*(nan|inf).*: not finite; ", message)
+    assert "Try a lower optimizer.learning_rate" in message
+    assert "there is no checkpoint yet" in message
+    assert not [path for path in trainer.folder.checkpoints.iterdir() if path.name.isdigit()]
+    assert all(np.isfinite(line["loss"]) for line in read_metrics(trainer.folder.metrics))
+
+
+def test_a_loss_that_becomes_no_number_later(make_trainer, whole):
+    """The checkpoints of before stay, and the last of them is named."""
+    train(make_trainer())
+    changed = make_trainer(**DIVERGING | {"training__num_steps": 12})
+    with pytest.raises(UserError, match=r"step [78]: .*not finite; the last good checkpoint is step 6\."):
+        changed.train()
+    assert bits(restored(changed)) == whole[1]
+    assert Checkpoints(changed.folder.checkpoints, read_only=True).steps() == [3, 6]
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_the_run_ends_as_it_would_have(make_trainer, whole, said):
+    train(make_trainer())
+    trainer = make_trainer()
+    newest = trainer.folder.checkpoints / "6" / "params" / "d"
+    file = max(newest.iterdir(), key=lambda path: path.stat().st_size)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.write_bytes(data)
+    said.lines.clear()
+    assert trainer.train() == 0
+    assert [line for line in said.lines if "cannot be read" in line] == [said.lines[0]]
+    assert said.lines[0].startswith("warning: the checkpoint of step 6 cannot be read (")
+    assert "resuming at step 3 of 6" in said.lines
+    assert (trainer.folder.path / "damaged" / "6").is_dir()
+    assert losses(trainer) == whole[0]
+    assert bits(restored(trainer)) == whole[1]
+
+
+def test_samples_are_shown_at_each_evaluation_and_printed_at_the_end(make_trainer, said, capsys):
+    trainer = make_trainer()
+    trainer.write_samples = lambda params: ["one\ntwo"]
+    trainer.train()
+    assert said.lines.count("    one\n    two") == 1
+    assert capsys.readouterr().out == "one\ntwo\n\n"
+
+
+def test_float16_on_a_cpu_is_refused(make_trainer):
+    with pytest.raises(
+        ConfigError, match=r"model\.dtype='float16' cannot be computed on a CPU; set bfloat16 or float32"
+    ):
+        make_trainer(model__dtype="float16")
