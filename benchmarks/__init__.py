@@ -1,0 +1,1 @@
+"""Speed, measured: `train` against PyTorch, `choices` each choice of the code against the obvious alternative."""
