@@ -90,7 +90,7 @@ def copy_parameters(network: Network, params) -> None:
     copy(network.tokens.weight, params["token_embedding"]["embedding"])
     if "position_embedding" in params:
         copy(network.positions.weight, params["position_embedding"]["embedding"])
-    copy_layer(network.final_norm, params["final_norm"])
+    copy_layer(network.final_norm, params["decoder"]["final_norm"])
     blocks = params["decoder"]["blocks"]
     layers = blocks["attention"] | blocks["mlp"] | {name: blocks[name] for name in ("attention_norm", "mlp_norm")}
     for number, block in enumerate(network.blocks):

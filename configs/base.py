@@ -14,7 +14,8 @@ def get_config() -> ConfigDict:
             "model": {
                 "vocab_size": None,  # None: the tokenizer's; above it, rows that are never used
                 "max_length": None,  # longest text in tokens, prompt included; None: data.sequence_length
-                "decoder_layers": 4,
+                "decoder_layers": 4,  # alone: a GPT or a Llama
+                "encoder_layers": 0,  # alone: a BERT; with decoder layers: a T5
                 "embed_dim": 160,  # width of the residual stream
                 "num_heads": 4,  # query heads
                 "num_kv_heads": None,  # key/value heads, fewer for grouped queries; None: num_heads
@@ -23,13 +24,30 @@ def get_config() -> ConfigDict:
                 "norm": "rmsnorm",  # layernorm | rmsnorm
                 "norm_position": "pre",  # pre | post (the residual addition)
                 "norm_eps": 1e-5,
-                "position": "rope",  # learned | sinusoidal | rope | none
+                "embedding_norm": False,  # a norm on the embeddings (BERT)
+                "position": "rope",  # learned | sinusoidal | rope | relative_bias (T5) | none
+                "position_offset": 0,  # the first learned position in use (RoBERTa: 2)
+                "num_token_types": 0,  # rows of BERT's token type embedding
                 "rope_theta": 10000.0,
+                "rope_scaling": "none",  # for longer texts: none | linear | llama3 | yarn
+                "rope_factor": 1.0,  # how much longer
+                "rope_original_length": None,  # than this; None: max_length
+                "rope_low_rotations": 1.0,  # llama3 and yarn: pairs that turn less often in that length are slowed in full
+                "rope_high_rotations": 32.0,  # and those that turn more often are left alone (llama3: 4)
+                "relative_buckets": 32,  # rows of relative_bias
+                "relative_max_distance": 128,  # from which on all tokens share a bucket
+                "sliding_window": None,  # see only tokens less than so many places away (Mistral)
                 "activation": "swiglu",  # relu | gelu | gelu_tanh | swiglu | geglu
                 "use_bias": False,  # in dense layers and layer norms
+                "qkv_bias": None,  # of queries, keys and values alone (Qwen2); None: use_bias
                 "qk_norm": False,  # a norm on each head's queries and keys
+                "scale_attention": True,  # scores over sqrt(head_dim); T5: False
+                "head": "linear",  # linear | transform (a dense layer and a norm before it, BERT) | none (no logits)
+                "head_bias": False,
+                "pooler": False,  # a dense layer and tanh on the first token (BERT)
                 "tie_embeddings": True,  # the output layer is the embedding's transpose
                 "scale_embeddings": False,  # times sqrt(embed_dim), as with sinusoidal positions in 2017
+                "scale_logits": False,  # over sqrt(embed_dim), T5's with tied embeddings
                 "dropout": 0.0,  # of embeddings and of each sub-layer's output
                 "initializer": "normal",  # normal | truncated_normal | xavier | he
                 "initializer_std": 0.02,  # of normal and truncated_normal, and of embeddings

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from generation.sampling import SamplingConfig, choose_tokens
-from model import Cache, Transformer, TransformerConfig
+from model import Cache, Tokens, Transformer, TransformerConfig
 
 
 def round_up(size: int) -> int:
@@ -25,19 +25,18 @@ def prefill(params, tokens_BT, lengths_B, keys_B, allowed_V, *, config, sampling
     places = jnp.broadcast_to(jnp.arange(tokens_BT.shape[1]), tokens_BT.shape)
     segments = (places < lengths_B[:, None]).astype(jnp.int32)
     cache = Cache.empty(config, tokens_BT.shape[0], slots)
-    logits, cache = Transformer(config).apply({"params": params}, tokens_BT, places, segments, cache)
-    last = jnp.take_along_axis(logits, (lengths_B - 1)[:, None, None], axis=1)[:, 0]
-    return *_choose(last, keys_B, lengths_B, allowed_V, sampling), cache
+    output = Transformer(config).apply({"params": params}, Tokens(tokens_BT, places, segments), cache=cache)
+    last = jnp.take_along_axis(output.logits_BTV, (lengths_B - 1)[:, None, None], axis=1)[:, 0]
+    return *_choose(last, keys_B, lengths_B, allowed_V, sampling), output.cache
 
 
 @functools.partial(jax.jit, static_argnames=("config", "sampling"), donate_argnames="cache")
 def decode_step(params, cache, tokens_B, positions_B, keys_B, allowed_V, *, config, sampling):
     """Adds a token to each row, which stands at `positions_B`; the token after it, its log-probability, and the cache."""
     segments = jnp.ones((tokens_B.shape[0], 1), jnp.int32)
-    logits, cache = Transformer(config).apply(
-        {"params": params}, tokens_B[:, None], positions_B[:, None], segments, cache
-    )
-    return *_choose(logits[:, 0], keys_B, positions_B + 1, allowed_V, sampling), cache
+    tokens = Tokens(tokens_B[:, None], positions_B[:, None], segments)
+    output = Transformer(config).apply({"params": params}, tokens, cache=cache)
+    return *_choose(output.logits_BTV[:, 0], keys_B, positions_B + 1, allowed_V, sampling), output.cache
 
 
 def _choose(logits_BV, keys_B, positions_B, allowed_V, sampling):

@@ -11,6 +11,6 @@ One letter an axis, in the names of arrays (`q_BTNH`) and in einsums:
 
 from model.attention import Cache
 from model.config import TransformerConfig
-from model.transformer import Transformer
+from model.transformer import Output, Tokens, Transformer
 
-__all__ = ["Cache", "Transformer", "TransformerConfig"]
+__all__ = ["Cache", "Output", "Tokens", "Transformer", "TransformerConfig"]

@@ -23,6 +23,7 @@ class Cache:
         k_LBSKH, v_LBSKH: in the dtype of the computation.
         positions_BS, segments_BS: int32, of the token in each slot.
         length: int32 scalar, the number of slots written; the next token goes there.
+        source: where there is an encoder, the keys and values of its output, in a cache of their own that is written once.
     """
 
     k_LBSKH: jax.Array
@@ -30,10 +31,11 @@ class Cache:
     positions_BS: jax.Array
     segments_BS: jax.Array
     length: jax.Array
+    source: Cache | None = None
 
     @classmethod
-    def empty(cls, config: TransformerConfig, batch: int, slots: int) -> Cache:
-        """Room for `slots` tokens a row. Those who write more overwrite the last ones, unwarned."""
+    def empty(cls, config: TransformerConfig, batch: int, slots: int, source_slots: int = 0) -> Cache:
+        """Room for `slots` tokens a row, and `source_slots` of the encoder's; more overwrite the last ones, unwarned."""
         shape = (config.decoder_layers, batch, slots, config.num_kv_heads, config.head_dim)
         return cls(
             k_LBSKH=jnp.zeros(shape, config.dtype),
@@ -41,6 +43,7 @@ class Cache:
             positions_BS=jnp.zeros((batch, slots), jnp.int32),
             segments_BS=jnp.zeros((batch, slots), jnp.int32),
             length=jnp.zeros((), jnp.int32),
+            source=cls.empty(config, batch, source_slots) if source_slots else None,
         )
 
     def add_tokens(self, positions_BT: jax.Array, segments_BT: jax.Array) -> Cache:
@@ -51,15 +54,31 @@ class Cache:
             segments_BS=jax.lax.dynamic_update_slice(self.segments_BS, segments_BT, at),
         )
 
-    def write(self, layer: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) -> tuple[Cache, jax.Array, jax.Array]:
-        """Writes one layer's new keys and values, and returns the cache with that layer's keys and values [B, S, K, H]."""
+    def write(self, layer: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) -> Cache:
+        """The cache with one layer's new keys and values."""
         at = (layer, 0, self.length, 0, 0)
-        k = jax.lax.dynamic_update_slice(self.k_LBSKH, k_BTKH[None], at)
-        v = jax.lax.dynamic_update_slice(self.v_LBSKH, v_BTKH[None], at)
-        return self.replace(k_LBSKH=k, v_LBSKH=v), k[layer], v[layer]
+        return self.replace(
+            k_LBSKH=jax.lax.dynamic_update_slice(self.k_LBSKH, k_BTKH[None], at),
+            v_LBSKH=jax.lax.dynamic_update_slice(self.v_LBSKH, v_BTKH[None], at),
+        )
 
     def advance(self, tokens: int) -> Cache:
         return self.replace(length=self.length + tokens)
+
+
+@struct.dataclass
+class View:
+    """What the queries of a stack see, the same in all its layers.
+
+    Attributes:
+        mask_B1TS: bool, which key each query may see.
+        bias_BNTS: added to the scores, by distance; None: nothing.
+        cos_sin: RoPE's turns of queries and keys, [B, T, 1, H/2] each; None: none.
+    """
+
+    mask_B1TS: jax.Array
+    bias_BNTS: jax.Array | None = None
+    cos_sin: tuple[jax.Array, jax.Array] | None = None
 
 
 def attention_mask(
@@ -68,23 +87,29 @@ def attention_mask(
     segments_BT: jax.Array,
     segments_BS: jax.Array,
     causal: bool,
+    prefix_BS: jax.Array | None = None,
+    window: int | None = None,
 ) -> jax.Array:
     """Which key each query may see: bool [B, 1, T, S].
 
-    A query sees the keys of its own segment (segment 0 is padding and is never seen), and none that stand after it where
-    `causal`.
+    A query sees the keys of its own segment (segment 0 is padding and is never seen). Where `causal`, it sees none that
+    stand after it, but those that bool `prefix_BS` marks. With a `window` it sees only keys less than so many places away.
     """
     mask = (segments_BT[:, :, None] == segments_BS[:, None, :]) & (segments_BS[:, None, :] != 0)
+    behind = positions_BT[:, :, None] - positions_BS[:, None, :]
     if causal:
-        mask &= positions_BT[:, :, None] >= positions_BS[:, None, :]
+        visible = behind >= 0
+        mask &= visible if prefix_BS is None else visible | prefix_BS[:, None, :]
+    if window is not None:
+        mask &= jnp.abs(behind) < window
     return mask[:, None]
 
 
 class Attention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017) with grouped heads (Ainslie et al. 2023, arXiv:2305.13245).
 
-    Attends from x to `context`, which is x itself in self-attention. With a cache, keys and values are written to it and
-    all that it holds is attended to. `cos_sin` rotates queries and keys (RoPE).
+    Attends from x to `context`, which is x itself in self-attention. With a cache, the context's keys and values are
+    written to it and all that it holds is attended to; `context_BSD=None` attends to what it holds already.
     """
 
     config: TransformerConfig
@@ -93,23 +118,36 @@ class Attention(nn.Module):
     def __call__(
         self,
         x_BTD: jax.Array,
-        context_BSD: jax.Array,
-        mask_B1TS: jax.Array,
-        cos_sin: tuple[jax.Array, jax.Array] | None,
+        context_BSD: jax.Array | None,
+        view: View,
         cache: Cache | None = None,
         layer: jax.Array | int = 0,
     ) -> tuple[jax.Array, Cache | None]:
         config = self.config
-        q_BTNH = Dense(config, (config.num_heads, config.head_dim), name="query")(x_BTD)
-        k_BSKH = Dense(config, (config.num_kv_heads, config.head_dim), name="key")(context_BSD)
-        v_BSKH = Dense(config, (config.num_kv_heads, config.head_dim), name="value")(context_BSD)
-        if config.qk_norm:
-            q_BTNH = norm(config, "query_norm")(q_BTNH)
-            k_BSKH = norm(config, "key_norm")(k_BSKH)
-        if cos_sin is not None:
-            q_BTNH, k_BSKH = rotate(q_BTNH, cos_sin), rotate(k_BSKH, cos_sin)
+
+        def project(x: jax.Array, name: str, heads: int) -> jax.Array:
+            y = Dense(config, (heads, config.head_dim), use_bias=config.qkv_bias, name=name)(x)
+            if name != "value" and config.qk_norm:
+                y = norm(config, f"{name}_norm")(y)
+            if name != "value" and view.cos_sin is not None:
+                y = rotate(y, view.cos_sin)
+            return y
+
+        q_BTNH = project(x_BTD, "query", config.num_heads)
+        if context_BSD is not None:
+            k_BSKH = project(context_BSD, "key", config.num_kv_heads)
+            v_BSKH = project(context_BSD, "value", config.num_kv_heads)
         if cache is not None:
-            cache, k_BSKH, v_BSKH = cache.write(layer, k_BSKH, v_BSKH)
-        implementation = None if config.attention == "auto" else config.attention
-        out_BTNH = jax.nn.dot_product_attention(q_BTNH, k_BSKH, v_BSKH, mask=mask_B1TS, implementation=implementation)
+            if context_BSD is not None:
+                cache = cache.write(layer, k_BSKH, v_BSKH)
+            k_BSKH, v_BSKH = cache.k_LBSKH[layer], cache.v_LBSKH[layer]
+        out_BTNH = jax.nn.dot_product_attention(
+            q_BTNH,
+            k_BSKH,
+            v_BSKH,
+            bias=view.bias_BNTS,
+            mask=view.mask_B1TS,
+            scale=None if config.scale_attention else 1.0,
+            implementation=None if config.attention == "auto" else config.attention,
+        )
         return Dense(config, (config.embed_dim,), contract=2, residual=True, name="out")(out_BTNH), cache

@@ -6,9 +6,11 @@ import jax
 
 from common.errors import choose, require
 from model.layers import ACTIVATIONS, INITIALIZERS, NORMS
+from model.positions import ROPE_SCALINGS
 
-POSITIONS = ("learned", "sinusoidal", "rope", "none")
+POSITIONS = ("learned", "sinusoidal", "rope", "relative_bias", "none")
 NORM_POSITIONS = ("pre", "post")
+HEADS = ("linear", "transform", "none")
 REMAT_POLICIES = {
     "none": None,  # keep every intermediate result for the backward pass
     "full": jax.checkpoint_policies.nothing_saveable,  # keep each block's input, compute the rest again
@@ -20,7 +22,10 @@ ATTENTIONS = ("auto", "xla", "cudnn")
 
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig:
-    """A decoder-only Transformer. `configs/base.py` says what each field means; None is worked out from the others.
+    """A Transformer. `configs/base.py` says what each field means; None is worked out from the others.
+
+    `decoder_layers` alone make a decoder-only model (GPT, Llama), `encoder_layers` alone an encoder-only one (BERT), both an
+    encoder-decoder (T5).
 
     Raises:
         ConfigError: a value or a combination of values makes no network.
@@ -28,22 +33,40 @@ class TransformerConfig:
 
     vocab_size: int
     max_length: int
-    decoder_layers: int
     embed_dim: int
     num_heads: int
+    decoder_layers: int = 0
+    encoder_layers: int = 0
     num_kv_heads: int | None = None
     head_dim: int | None = None
     mlp_dim: int | None = None
     norm: str = "layernorm"
     norm_position: str = "pre"
     norm_eps: float = 1e-5
+    embedding_norm: bool = False
     position: str = "learned"
+    position_offset: int = 0
+    num_token_types: int = 0
     rope_theta: float = 10000.0
+    rope_scaling: str = "none"
+    rope_factor: float = 1.0
+    rope_original_length: int | None = None
+    rope_low_rotations: float = 1.0
+    rope_high_rotations: float = 32.0
+    relative_buckets: int = 32
+    relative_max_distance: int = 128
+    sliding_window: int | None = None
     activation: str = "gelu_tanh"
     use_bias: bool = True
+    qkv_bias: bool | None = None
     qk_norm: bool = False
+    scale_attention: bool = True
+    head: str = "linear"
+    head_bias: bool = False
+    pooler: bool = False
     tie_embeddings: bool = True
     scale_embeddings: bool = False
+    scale_logits: bool = False
     dropout: float = 0.0
     initializer: str = "normal"
     initializer_std: float = 0.02
@@ -53,8 +76,11 @@ class TransformerConfig:
     scan_layers: bool = True
 
     def __post_init__(self):
-        for name in ("vocab_size", "max_length", "decoder_layers", "embed_dim", "num_heads"):
+        for name in ("vocab_size", "max_length", "embed_dim", "num_heads", "relative_max_distance"):
             require(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("decoder_layers", "encoder_layers", "position_offset", "num_token_types"):
+            require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
+        require(self.num_layers >= 1, "decoder_layers=0 and encoder_layers=0 make no network; set one of them")
         if self.head_dim is None:
             require(
                 self.embed_dim % self.num_heads == 0,
@@ -63,7 +89,9 @@ class TransformerConfig:
         self._default("head_dim", self.embed_dim // self.num_heads)
         self._default("num_kv_heads", self.num_heads)
         self._default("mlp_dim", 4 * self.embed_dim)
-        for name in ("num_kv_heads", "head_dim", "mlp_dim"):
+        self._default("qkv_bias", self.use_bias)
+        self._default("rope_original_length", self.max_length)
+        for name in ("num_kv_heads", "head_dim", "mlp_dim", "rope_original_length"):
             require(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
         require(
             self.num_heads % self.num_kv_heads == 0,
@@ -73,7 +101,9 @@ class TransformerConfig:
             "norm": NORMS,
             "norm_position": NORM_POSITIONS,
             "position": POSITIONS,
+            "rope_scaling": ROPE_SCALINGS,
             "activation": ACTIVATIONS,
+            "head": HEADS,
             "initializer": INITIALIZERS,
             "attention": ATTENTIONS,
             "dtype": DTYPES,
@@ -84,9 +114,31 @@ class TransformerConfig:
             require(self.head_dim % 2 == 0, f"head_dim={self.head_dim} must be even for position='rope'")
         if self.position == "sinusoidal":
             require(self.embed_dim % 2 == 0, f"embed_dim={self.embed_dim} must be even for position='sinusoidal'")
+        require(
+            self.relative_buckets >= 4 and self.relative_buckets % 4 == 0,
+            f"relative_buckets={self.relative_buckets} must be a multiple of 4",
+        )
+        require(
+            self.relative_max_distance > self.relative_buckets // 2,
+            f"relative_max_distance={self.relative_max_distance} must be above half of relative_buckets",
+        )
+        require(
+            self.sliding_window is None or self.sliding_window >= 1,
+            f"sliding_window={self.sliding_window} must be at least 1, or None",
+        )
         require(0 <= self.dropout < 1, f"dropout={self.dropout} must be in [0, 1)")
-        for name in ("norm_eps", "rope_theta", "initializer_std"):
+        for name in ("norm_eps", "rope_theta", "rope_low_rotations", "initializer_std"):
             require(getattr(self, name) > 0, f"{name}={getattr(self, name)} must be above 0")
+        require(self.rope_factor >= 1, f"rope_factor={self.rope_factor} must be at least 1")
+        require(
+            self.rope_high_rotations > self.rope_low_rotations,
+            f"rope_high_rotations={self.rope_high_rotations} must be above rope_low_rotations={self.rope_low_rotations}",
+        )
+
+    @property
+    def num_layers(self) -> int:
+        """Of both stacks together."""
+        return self.encoder_layers + self.decoder_layers
 
     def _default(self, name: str, value: int) -> None:
         if getattr(self, name) is None:

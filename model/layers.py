@@ -41,6 +41,7 @@ class Dense(nn.Module):
         contract: how many trailing axes of x are summed over.
         residual: whether the output is added to the residual stream; then its start is scaled by 1 / sqrt(2 L), so that
             the stream's variance does not grow with depth (GPT-2).
+        use_bias: None: as the config says.
     """
 
     config: TransformerConfig
@@ -54,7 +55,7 @@ class Dense(nn.Module):
         config = self.config
         lead, inner = x.shape[: -self.contract], x.shape[-self.contract :]
         fan_in, fan_out = math.prod(inner), math.prod(self.features)
-        scale = 1 / math.sqrt(2 * config.decoder_layers) if self.residual else 1.0
+        scale = 1 / math.sqrt(2 * config.num_layers) if self.residual else 1.0
         initializer = INITIALIZERS[config.initializer](config.initializer_std)
 
         def initialize(key, shape):
@@ -100,7 +101,7 @@ class RMSNorm(nn.Module):
 NORMS = {"layernorm": LayerNorm, "rmsnorm": RMSNorm}
 
 
-def norm(config: TransformerConfig, name: str) -> nn.Module:
+def norm(config: TransformerConfig, name: str | None = None) -> nn.Module:
     """The norm that `config.norm` names."""
     return NORMS[config.norm](config, name=name)
 
@@ -123,14 +124,19 @@ class FeedForward(nn.Module):
 
 
 class Embedding(nn.Module):
-    """A table [rows, D]: `__call__` looks rows up, `logits` multiplies by its transpose (Press and Wolf 2017)."""
+    """A table [rows, D]: `__call__` looks rows up, `logits` multiplies by its transpose (Press and Wolf 2017).
+
+    Attributes:
+        features: None: D.
+    """
 
     config: TransformerConfig
     rows: int
+    features: int | None = None
 
     def setup(self):
         initializer = nn.initializers.normal(self.config.initializer_std)
-        self.embedding = self.param("embedding", initializer, (self.rows, self.config.embed_dim))
+        self.embedding = self.param("embedding", initializer, (self.rows, self.features or self.config.embed_dim))
 
     def __call__(self, ids: jax.Array) -> jax.Array:
         return jnp.take(self.embedding, ids, axis=0).astype(self.config.dtype)
@@ -138,6 +144,31 @@ class Embedding(nn.Module):
     def logits(self, x_BTD: jax.Array) -> jax.Array:
         x = x_BTD.reshape(-1, x_BTD.shape[-1])
         return (x @ self.embedding.T.astype(x.dtype)).reshape(*x_BTD.shape[:-1], self.rows)
+
+
+class Head(nn.Module):
+    """The output layer, to logits [B, T, V] in float32; tied, it is the transpose of the embedding that it is given.
+
+    `head="transform"` puts a dense layer, the activation and a norm before it (BERT, arXiv:1810.04805).
+    """
+
+    config: TransformerConfig
+
+    @nn.compact
+    def __call__(self, x_BTD: jax.Array, embedding: Embedding) -> jax.Array:
+        config = self.config
+        if config.head == "transform":
+            x_BTD = ACTIVATIONS[config.activation][0](Dense(config, (config.embed_dim,), name="transform")(x_BTD))
+            x_BTD = norm(config, "norm")(x_BTD)
+        if config.scale_logits:
+            x_BTD = x_BTD * config.embed_dim**-0.5
+        if config.tie_embeddings:
+            logits_BTV = embedding.logits(x_BTD)
+        else:
+            logits_BTV = Dense(config, (config.vocab_size,), use_bias=False, name="output")(x_BTD)
+        if config.head_bias:
+            logits_BTV = logits_BTV + self.param("bias", nn.initializers.zeros, (config.vocab_size,))
+        return logits_BTV.astype(jnp.float32)
 
 
 class Dropout(nn.Module):

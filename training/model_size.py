@@ -11,10 +11,13 @@ from training.sharding import parameter_path
 PARTS = {
     "token_embedding": "token embedding",
     "position_embedding": "position embedding",
+    "token_type_embedding": "token type embedding",
+    "relative_bias": "relative bias",
     "norm": "norms",
     "attention": "attention",
     "mlp": "feed-forward",
     "head": "output head",
+    "pooler": "pooler",
 }
 
 
@@ -34,5 +37,5 @@ def flops_per_token(config: TransformerConfig, counts: dict[str, int], sequence_
     As in PaLM (Chowdhery et al. 2022, arXiv:2204.02311, appendix B); the output layer is a product, the look-up is not.
     """
     products = counts["attention"] + counts["feed-forward"] + config.vocab_size * config.embed_dim
-    attention = config.decoder_layers * sequence_length * config.num_heads * config.head_dim
+    attention = config.num_layers * sequence_length * config.num_heads * config.head_dim
     return 6.0 * products + 12.0 * attention

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from model import Transformer, TransformerConfig
+from model import Tokens, Transformer, TransformerConfig
 from tasks import LossConfig, Task
 from training.optimizer import DECAYED
 from training.sharding import optimizer_shardings, parameter_path, parameter_shardings, replicated
@@ -42,18 +42,20 @@ def make_apply(config: TransformerConfig):
 
     def apply(params: Params, batch: Batch, key: jax.Array | None) -> jax.Array:
         rngs = {} if key is None else {"dropout": key}
-        logits, _ = network.apply(
-            {"params": params}, batch["inputs"], batch["positions"], batch["segment_ids"], rngs=rngs
-        )
-        return logits
+        tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], prefix=batch.get("prefix"))
+        source = None
+        if "encoder_inputs" in batch:
+            source = Tokens(batch["encoder_inputs"], batch["encoder_positions"], batch["encoder_segment_ids"])
+        return network.apply({"params": params}, tokens, source, rngs=rngs).logits_BTV
 
     return apply
 
 
 def init_params(config: TransformerConfig, key: jax.Array) -> Params:
     """Fresh parameters, float32."""
-    tokens = jnp.ones((1, 1), jnp.int32)
-    return Transformer(config).init(key, tokens, tokens - 1, tokens)["params"]
+    one = jnp.ones((1, 1), jnp.int32)
+    tokens = Tokens(one, one - 1, one)
+    return Transformer(config).init(key, tokens, tokens)["params"]
 
 
 def init_state(config: TransformerConfig, optimizer: optax.GradientTransformation, seed: int) -> TrainState:

@@ -10,7 +10,7 @@ import pytest
 
 from generation.decoder import decode_step, generate, prefill, round_up
 from generation.sampling import SamplingConfig
-from model import Transformer, TransformerConfig
+from model import Tokens, Transformer, TransformerConfig
 
 GPT = TransformerConfig(vocab_size=48, max_length=64, decoder_layers=2, embed_dim=16, num_heads=2)
 CONFIGS = {
@@ -40,7 +40,8 @@ ALL = np.ones(48, bool)
 def network(config: TransformerConfig):
     """Parameters, all of them random: biases and norms too."""
     tokens = jnp.ones((1, 1), jnp.int32)
-    shapes = jax.eval_shape(lambda: Transformer(config).init(jax.random.key(0), tokens, tokens, tokens)["params"])
+    tokens = Tokens(tokens, tokens, tokens)
+    shapes = jax.eval_shape(lambda: Transformer(config).init(jax.random.key(0), tokens)["params"])
     random = np.random.default_rng(0)
 
     def values(path, leaf):
@@ -54,7 +55,7 @@ def network(config: TransformerConfig):
 def forward(params, tokens, config):
     """Logits without a cache."""
     places = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    return Transformer(config).apply({"params": params}, tokens, places, jnp.ones_like(tokens))[0]
+    return Transformer(config).apply({"params": params}, Tokens(tokens, places, jnp.ones_like(tokens))).logits_BTV
 
 
 def run(params, config, prompts, count=10, sampling=GREEDY, seed=0, allowed=ALL):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from model import Transformer, TransformerConfig
+from model import Tokens, Transformer, TransformerConfig
 
 SMALL = {"vocab_size": 24, "max_length": 12, "decoder_layers": 2, "embed_dim": 16, "num_heads": 4, "mlp_dim": 20}
 
@@ -34,13 +34,50 @@ NETWORKS = {
     "no_position": TransformerConfig(
         **SMALL, position="none", activation="gelu", use_bias=False, qk_norm=True, tie_embeddings=False
     ),
+    "qwen2": TransformerConfig(
+        **SMALL,
+        norm="rmsnorm",
+        position="rope",
+        rope_scaling="linear",
+        rope_factor=4.0,
+        sliding_window=3,
+        activation="swiglu",
+        use_bias=False,
+        qkv_bias=True,
+    ),
+    "bert": TransformerConfig(
+        **SMALL | {"decoder_layers": 0},
+        encoder_layers=2,
+        norm_position="post",
+        embedding_norm=True,
+        position_offset=2,
+        num_token_types=2,
+        activation="gelu",
+        head="transform",
+        head_bias=True,
+        pooler=True,
+    ),
+    "t5": TransformerConfig(
+        **SMALL,
+        encoder_layers=1,
+        head_dim=6,
+        norm="rmsnorm",
+        position="relative_bias",
+        relative_buckets=8,
+        relative_max_distance=9,
+        activation="geglu",
+        use_bias=False,
+        scale_attention=False,
+        scale_logits=True,
+    ),
 }
 
 
 def abstract_params(config: TransformerConfig):
     """Shapes and dtypes of the parameters; no array is made."""
     tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-    return jax.eval_shape(Transformer(config).init, jax.random.key(0), tokens, tokens, tokens)["params"]
+    tokens = Tokens(tokens, tokens, tokens)
+    return jax.eval_shape(Transformer(config).init, jax.random.key(0), tokens, tokens)["params"]
 
 
 def random_params(abstract, seed: int = 0):
@@ -58,14 +95,15 @@ def float32(params):
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
 
 
-def apply(config: TransformerConfig, params, tokens, positions, segments):
-    """Logits [B, T, V] of float64 parameters, computed by the network."""
-    return np.asarray(_apply(float32(params), tokens, positions, segments, config=config))
+def apply(config: TransformerConfig, params, tokens, positions, segments, source=None):
+    """Logits [B, T, V] of float64 parameters, computed by the network; `source` is what an encoder-decoder reads."""
+    source = None if source is None else Tokens(*source)
+    return np.asarray(_apply(float32(params), Tokens(tokens, positions, segments), source, config=config))
 
 
 @functools.partial(jax.jit, static_argnames="config")
-def _apply(params, tokens, positions, segments, config):
-    return Transformer(config).apply({"params": params}, tokens, positions, segments)[0]
+def _apply(params, tokens, source, config):
+    return Transformer(config).apply({"params": params}, tokens, source).logits_BTV
 
 
 def assert_close(actual, expected, relative: float = 1e-4):

@@ -8,36 +8,85 @@ import math
 import numpy as np
 
 
-def forward(params, config, tokens, positions, segments):
-    """Logits [B, T, V] of token ids, positions and segment ids [B, T]. A padding token attends to nothing."""
-    return np.stack([_sequence(params, config, *row) for row in zip(tokens, positions, segments, strict=True)])
+def forward(params, config, tokens, positions, segments, source=None):
+    """Logits [B, T, V] of token ids, positions and segment ids [B, T]; `source` is three such arrays for the encoder.
+
+    A padding token attends to nothing.
+    """
+    rows = zip(tokens, positions, segments, *(source or ()), strict=True)
+    return np.stack([_sequence(params, config, row[:3], row[3:]) for row in rows])
 
 
-def _sequence(params, config, tokens, positions, segments):
-    table = params["token_embedding"]["embedding"]
-    x = table[tokens]
+def _sequence(params, config, own, source):
+    if config.decoder_layers == 0:
+        x = _stack(params, "encoder", config, config.encoder_layers, own, causal=False)
+    else:
+        context = _stack(params, "encoder", config, config.encoder_layers, source, causal=False) if source else None
+        x = _stack(params, "decoder", config, config.decoder_layers, own, True, context, source)
+    return _head(params, config, x)
+
+
+def _head(params, config, x):
+    head = params.get("head", {})
+    if config.head == "transform":
+        x = norm(head["norm"], config, activate(config.activation, _dense(head["transform"], x)))
+    if config.scale_logits:
+        x = x / math.sqrt(config.embed_dim)
+    table = params["token_embedding"]["embedding"].T if config.tie_embeddings else head["output"]["kernel"]
+    return x @ table + head.get("bias", 0)
+
+
+def _embed(params, config, tokens, positions):
+    x = params["token_embedding"]["embedding"][tokens]
     if config.scale_embeddings:
         x = x * math.sqrt(config.embed_dim)
     if config.position == "learned":
-        x = x + params["position_embedding"]["embedding"][positions]
+        x = x + params["position_embedding"]["embedding"][positions + config.position_offset]
     if config.position == "sinusoidal":
         x = x + sinusoids(positions, config.embed_dim)
-    mask = visible(positions, positions, segments, segments)
-    for layer in range(config.decoder_layers):
-        x = _block(_select(params["decoder"]["blocks"], layer), config, x, mask, positions)
-    if config.norm_position == "pre":
-        x = norm(params["final_norm"], config, x)
-    return x @ (table.T if config.tie_embeddings else params["head"]["kernel"])
+    if config.num_token_types:
+        x = x + params["token_type_embedding"]["embedding"][0]
+    return norm(params["embedding_norm"], config, x) if config.embedding_norm else x
 
 
-def _block(params, config, x, mask, positions):
-    rope = positions if config.position == "rope" else None
-    if config.norm_position == "pre":
-        h = norm(params["attention_norm"], config, x)
-        x = x + attention(params["attention"], config, h, h, mask, rope)
-        return x + feed_forward(params["mlp"], config, norm(params["mlp_norm"], config, x))
-    x = norm(params["attention_norm"], config, x + attention(params["attention"], config, x, x, mask, rope))
-    return norm(params["mlp_norm"], config, x + feed_forward(params["mlp"], config, x))
+def _stack(params, name, config, depth, own, causal, context=None, source=None):
+    tokens, positions, segments = own
+    x, stack = _embed(params, config, tokens, positions), params[name]
+    mask = visible(positions, positions, segments, segments, causal, config.sliding_window)
+    bias = None
+    if config.position == "relative_bias":
+        bias = np.array([[relative_bias(stack, config, s - t, causal) for s in positions] for t in positions])
+    rope = positions / config.rope_factor if config.position == "rope" else None  # divided: the linear scaling
+    cross_mask = None if context is None else visible(positions, source[1], segments, source[2], causal=False)
+    for layer in range(depth):
+        block = _select(stack["blocks"], layer)
+        sublayers = {"attention": lambda h, p=block: attention(p["attention"], config, h, h, mask, rope, bias)}
+        if context is not None:
+            sublayers["cross_attention"] = lambda h, p=block: attention(
+                p["cross_attention"], config, h, context, cross_mask
+            )
+        sublayers["mlp"] = lambda h, p=block: feed_forward(p["mlp"], config, h)
+        for sublayer, function in sublayers.items():
+            scale = block[f"{sublayer}_norm"]
+            if config.norm_position == "pre":
+                x = x + function(norm(scale, config, x))
+            else:
+                x = norm(scale, config, x + function(x))
+    return norm(stack["final_norm"], config, x) if config.norm_position == "pre" else x
+
+
+def relative_bias(stack, config, ahead, causal):
+    """T5's bias [N] for a key so many places ahead, found by walking through the buckets."""
+    buckets = config.relative_buckets // (1 if causal else 2)
+    distance = max(-ahead, 0) if causal else abs(ahead)
+    exact = buckets // 2
+    bucket = distance
+    if distance >= exact:
+        ratio = math.log(distance / exact) / math.log(config.relative_max_distance / exact)
+        bucket = min(exact + int(ratio * (buckets - exact)), buckets - 1)
+    if not causal and ahead > 0:
+        bucket += buckets
+    return stack["relative_bias"]["embedding"][bucket]
 
 
 def _select(tree, layer):
@@ -46,7 +95,7 @@ def _select(tree, layer):
     return tree[layer]
 
 
-def visible(query_positions, key_positions, query_segments, key_segments, causal=True):
+def visible(query_positions, key_positions, query_segments, key_segments, causal=True, window=None):
     """Which key each query may see, bool [T, S], case by case."""
     mask = np.zeros((len(query_positions), len(key_positions)), bool)
     for t in range(len(query_positions)):
@@ -54,12 +103,13 @@ def visible(query_positions, key_positions, query_segments, key_segments, causal
             padding = key_segments[s] == 0
             other_text = key_segments[s] != query_segments[t]
             future = causal and key_positions[s] > query_positions[t]
-            mask[t, s] = not (padding or other_text or future)
+            far = window is not None and abs(key_positions[s] - query_positions[t]) >= window
+            mask[t, s] = not (padding or other_text or future or far)
     return mask
 
 
-def attention(params, config, x, context, mask, rope_positions=None):
-    """From each of x [T, D] to those of context [S, C] that mask [T, S] allows: [T, D]."""
+def attention(params, config, x, context, mask, rope_positions=None, bias=None):
+    """From each of x [T, D] to those of context [S, C] that mask [T, S] allows, with bias [T, S, N] on the scores: [T, D]."""
     y = np.zeros((len(x), config.embed_dim))
     for head in range(config.num_heads):
         kv_head = head * config.num_kv_heads // config.num_heads
@@ -74,7 +124,9 @@ def attention(params, config, x, context, mask, rope_positions=None):
             k = rotate(k, rope_positions, config.rope_theta)
         for t in range(len(x)):
             if mask[t].any():
-                scores = k[mask[t]] @ q[t] / math.sqrt(config.head_dim)
+                scores = k[mask[t]] @ q[t] / (math.sqrt(config.head_dim) if config.scale_attention else 1)
+                if bias is not None:
+                    scores = scores + bias[t, mask[t], head]
                 weights = np.exp(scores - scores.max())
                 y[t] += weights @ v[mask[t]] / weights.sum() @ params["out"]["kernel"][head]
     return y + params["out"].get("bias", 0)

@@ -31,7 +31,7 @@ def test_a_config_is_a_frozen_value():
 
 @pytest.mark.parametrize(
     "name",
-    ["vocab_size", "max_length", "decoder_layers", "embed_dim", "num_heads", "num_kv_heads", "head_dim", "mlp_dim"],
+    ["vocab_size", "max_length", "embed_dim", "num_heads", "num_kv_heads", "head_dim", "mlp_dim"],
 )
 @pytest.mark.parametrize("value", [0, -1])
 def test_sizes_are_at_least_one(name, value):
@@ -99,5 +99,11 @@ def test_the_tested_networks_have_every_norm_position_and_activation():
         "qk_norm": (True, False),
         "tie_embeddings": (True, False),
         "scale_embeddings": (True, False),
+        "scale_attention": (True, False),
+        "scale_logits": (True, False),
+        "embedding_norm": (True, False),
+        "qkv_bias": (True, False),
+        "head": {"linear", "transform"},
+        "sliding_window": {None, 3},
     }.items():
         assert {getattr(config, name) for config in NETWORKS.values()} == set(choices), name

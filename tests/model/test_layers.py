@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from model import Transformer
+from model import Tokens, Transformer
 from model.layers import ACTIVATIONS, INITIALIZERS, NORMS, Dense, Dropout, Embedding, FeedForward, norm
 from tests.model import reference
 from tests.model.networks import NETWORKS, assert_close, float32, random_params
@@ -104,7 +104,7 @@ def test_start_of_the_whole_network():
     """Each layer has its own draw; attention/out and mlp/down are 1 / sqrt(2 L) of the rest; scales are 1, biases 0."""
     config = dataclasses.replace(CONFIG, embed_dim=48, head_dim=12, mlp_dim=96, decoder_layers=3, tie_embeddings=False)
     ids = jnp.zeros((1, 2), jnp.int32)
-    params = jax.jit(Transformer(config).init)(jax.random.key(0), ids, ids, ids)["params"]
+    params = jax.jit(Transformer(config).init)(jax.random.key(0), Tokens(ids, ids, ids))["params"]
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         path, leaf = jax.tree_util.keystr(path, simple=True, separator="/"), np.asarray(leaf)
         assert leaf.dtype == np.float32

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import Cache, Transformer
+from model import Cache, Tokens, Transformer
 from model.config import REMAT_POLICIES
 from model.transformer import Stack
 from tests.model import reference
@@ -27,10 +27,17 @@ def network(request):
     return config, random_params(abstract_params(config))
 
 
+# What an encoder-decoder reads: segments 1 and 2 in the other order, and padding; a longer text.
+SOURCE_SEGMENTS = np.array([[2] * 3 + [1] * 2 + [0] * 3, [7] * 8])
+SOURCE_POSITIONS = np.array([[0, 1, 2, 0, 1, 0, 0, 0], range(8)])
+SOURCE = (np.random.default_rng(1).integers(0, SMALL["vocab_size"], (2, 8)), SOURCE_POSITIONS, SOURCE_SEGMENTS)
+
+
 def test_logits_equal_numpy(network):
     config, params = network
-    actual = apply(config, params, TOKENS, POSITIONS, SEGMENTS)
-    expected = reference.forward(params, config, TOKENS, POSITIONS, SEGMENTS)
+    source = SOURCE if config.encoder_layers and config.decoder_layers else None
+    actual = apply(config, params, TOKENS, POSITIONS, SEGMENTS, source)
+    expected = reference.forward(params, config, TOKENS, POSITIONS, SEGMENTS, source)
     assert actual.dtype == np.float32
     assert_close(actual[SEGMENTS > 0], expected[SEGMENTS > 0])
     assert np.isfinite(actual).all(), "padding must not make NaN"
@@ -59,7 +66,8 @@ def test_each_token_depends_on_its_own_text_up_to_itself_and_on_nothing_else(nam
     @jax.jacrev
     def influence(table):
         variables = {"params": params | {"token_embedding": {"embedding": table}}}
-        logits, _ = Transformer(config).apply(variables, tokens, jnp.asarray(POSITIONS), jnp.asarray(SEGMENTS))
+        batch = Tokens(tokens, jnp.asarray(POSITIONS), jnp.asarray(SEGMENTS))
+        logits = Transformer(config).apply(variables, batch).logits_BTV
         return (logits * jnp.arange(1.0, config.vocab_size + 1)).mean(-1).reshape(-1)
 
     depends = np.asarray(influence(params["token_embedding"]["embedding"]) != 0).any(-1)
@@ -100,10 +108,11 @@ def test_rope_sees_distances_only():
 
 
 def test_post_norm_has_no_norm_at_the_end_and_a_tied_head_no_table_of_its_own():
-    assert {"final_norm", "head"}.isdisjoint(abstract_params(NETWORKS["vaswani2017"]))
-    assert {"final_norm", "head"} <= set(abstract_params(NETWORKS["llama"]))
+    assert set(abstract_params(NETWORKS["vaswani2017"])) == {"token_embedding", "decoder"}
+    assert "final_norm" not in abstract_params(NETWORKS["vaswani2017"])["decoder"]
+    assert set(abstract_params(NETWORKS["llama"])) == {"token_embedding", "decoder", "head"}
+    assert "final_norm" in abstract_params(NETWORKS["llama"])["decoder"]
     assert "position_embedding" in abstract_params(NETWORKS["gpt2"])
-    assert "position_embedding" not in abstract_params(NETWORKS["vaswani2017"])
 
 
 def _loss_of(config):
@@ -111,7 +120,7 @@ def _loss_of(config):
     tokens, positions, segments = (jnp.asarray(array) for array in (TOKENS, POSITIONS, SEGMENTS))
 
     def loss(params):
-        logits, _ = Transformer(config).apply({"params": params}, tokens, positions, segments)
+        logits = Transformer(config).apply({"params": params}, Tokens(tokens, positions, segments)).logits_BTV
         return jnp.where(segments[..., None] > 0, jnp.tanh(logits), 0).sum()
 
     return loss
@@ -159,9 +168,9 @@ def test_remat_keeps_less_for_the_backward_pass():
 def test_a_scanned_stack_is_compiled_once_whatever_its_depth():
     def program_size(**changes):
         config = dataclasses.replace(NETWORKS["gpt2"], **changes)
-        batch = [jax.ShapeDtypeStruct((1, 4), jnp.int32)] * 3
+        batch = Tokens(*[jax.ShapeDtypeStruct((1, 4), jnp.int32)] * 3)
         return (
-            jax.jit(Transformer(config).apply).lower({"params": abstract_params(config)}, *batch).as_text().count("\n")
+            jax.jit(Transformer(config).apply).lower({"params": abstract_params(config)}, batch).as_text().count("\n")
         )
 
     assert program_size(decoder_layers=8) < program_size(decoder_layers=2) + 5
@@ -178,20 +187,22 @@ def test_cached_logits_equal_uncached_of_each_row_alone(name):
     lengths, more, width = np.array([6, 4, 1]), 4, 6
     texts = np.random.default_rng(1).integers(0, config.vocab_size, (3, width + more))
 
-    step = jax.jit(Transformer(config).apply, donate_argnums=4)
+    step = jax.jit(Transformer(config).apply, donate_argnums=3)
     cache = Cache.empty(config, batch=3, slots=12)
     places = np.broadcast_to(np.arange(width), (3, width))
     read = []
     for piece in (slice(0, 3), slice(3, 6)):
         segments = (places < lengths[:, None]).astype(int)
-        logits, cache = step(variables, texts[:, piece], places[:, piece], segments[:, piece], cache)
-        read.append(np.asarray(logits))
+        output = step(variables, Tokens(texts[:, piece], places[:, piece], segments[:, piece]), None, cache)
+        cache = output.cache
+        read.append(np.asarray(output.logits_BTV))
     prompt_logits = np.concatenate(read, axis=1)
     new_logits = []
     for place in range(more):
         tokens = texts[np.arange(3), lengths + place][:, None]
-        logits, cache = step(variables, tokens, (lengths + place)[:, None], np.ones((3, 1), int), cache)
-        new_logits.append(np.asarray(logits)[:, 0])
+        output = step(variables, Tokens(tokens, (lengths + place)[:, None], np.ones((3, 1), int)), None, cache)
+        cache = output.cache
+        new_logits.append(np.asarray(output.logits_BTV)[:, 0])
     assert int(cache.length) == width + more
 
     for row, length in enumerate(lengths):
@@ -212,9 +223,10 @@ def test_every_dropout_of_every_layer_has_its_own_mask():
     """Kernels of 0 and the biases 1, 2, 4 … write the mask of each sub-layer as one binary digit of the output."""
     config = dataclasses.replace(NETWORKS["gpt2"], dropout=0.5, decoder_layers=3)
     stack, x = Stack(config, depth=3), jnp.zeros((2, 8, config.embed_dim))
-    mask = jnp.ones((2, 1, 8, 8), bool)
+    ones = jnp.ones((2, 8), jnp.int32)
+    tokens = Tokens(ones, ones, ones)
     params = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape), jax.eval_shape(stack.init, jax.random.key(0), x, mask, None)["params"]
+        lambda leaf: jnp.zeros(leaf.shape), jax.eval_shape(stack.init, jax.random.key(0), x, tokens)["params"]
     )
     for first, sublayer in enumerate(("attention/out", "mlp/down")):
         part, dense = sublayer.split("/")
@@ -223,7 +235,8 @@ def test_every_dropout_of_every_layer_has_its_own_mask():
 
     @jax.jit
     def masks(key):
-        out, _ = stack.apply({"params": params}, x, mask, None, rngs={"dropout": key})
+        _, seen = stack.apply({"params": params}, x, tokens, rngs={"dropout": key}, mutable="intermediates")
+        out = seen["intermediates"]["blocks"]["x_BTD"][0][-1]  # before the last norm
         return (out.reshape(-1).astype(jnp.int32) // 2 >> jnp.arange(6)[:, None]) & 1
 
     kept, again, other = (np.asarray(masks(jax.random.key(seed))) for seed in (0, 0, 1))

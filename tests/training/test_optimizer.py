@@ -75,22 +75,24 @@ def test_decay_by_name():
             "blocks": {
                 "attention": {"query": {"kernel": 0, "bias": 0}, "query_norm": {"scale": 0}},
                 "attention_norm": {"scale": 0, "bias": 0},
-            }
+            },
+            "final_norm": {"scale": 0, "bias": 0},
+            "relative_bias": {"embedding": 0},
         },
         "token_embedding": {"embedding": 0},
-        "final_norm": {"scale": 0, "bias": 0},
-        "head": {"kernel": 0},
+        "head": {"output": {"kernel": 0}, "bias": 0},
     }
     assert decay_mask(names) == {
         "decoder": {
             "blocks": {
                 "attention": {"query": {"kernel": True, "bias": False}, "query_norm": {"scale": False}},
                 "attention_norm": {"scale": False, "bias": False},
-            }
+            },
+            "final_norm": {"scale": False, "bias": False},
+            "relative_bias": {"embedding": True},
         },
         "token_embedding": {"embedding": True},
-        "final_norm": {"scale": False, "bias": False},
-        "head": {"kernel": True},
+        "head": {"output": {"kernel": True}, "bias": False},
     }
 
 

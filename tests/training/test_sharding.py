@@ -28,13 +28,13 @@ KINDS = {
     "gpt2": presets.gpt2(),
     "llama": presets.llama("llama3-8b"),
     "tied llama": presets.llama("llama3.2-1b"),
-    "biases on every norm": TransformerConfig(7, 8, 1, 8, 2, norm="layernorm", qk_norm=True, position="learned"),
+    "biases on every norm": TransformerConfig(7, 8, 8, 2, 1, norm="layernorm", qk_norm=True, position="learned"),
     "untied with qk_norm": TransformerConfig(
         7,
         8,
-        1,
         8,
         4,
+        1,
         num_kv_heads=2,
         norm="rmsnorm",
         qk_norm=True,
@@ -42,7 +42,21 @@ KINDS = {
         activation="geglu",
         use_bias=True,
     ),
-    "2017": TransformerConfig(7, 8, 2, 8, 2, norm_position="post", position="sinusoidal", activation="relu"),
+    "2017": TransformerConfig(7, 8, 8, 2, 2, 2, norm_position="post", position="sinusoidal", activation="relu"),
+    "bert": TransformerConfig(
+        7,
+        8,
+        8,
+        2,
+        encoder_layers=2,
+        norm_position="post",
+        embedding_norm=True,
+        num_token_types=3,
+        head="transform",
+        head_bias=True,
+        pooler=True,
+    ),
+    "t5": TransformerConfig(7, 8, 8, 2, 2, 2, norm="rmsnorm", position="relative_bias", use_bias=False),
 }
 
 
@@ -62,14 +76,17 @@ def test_every_parameter_matches_one_row(kind):
         sizes = dict(zip(axes, leaf.shape, strict=True))
         config = KINDS[kind]
         expected = {
-            "layer": config.decoder_layers,
+            "layer": config.decoder_layers or config.encoder_layers,
             "embed": config.embed_dim,
             "heads": config.num_heads,
             "kv_heads": config.num_kv_heads,
             "head": config.head_dim,
             "mlp": config.mlp_dim,
             "vocab": config.vocab_size,
+            "features": config.embed_dim,
             "position": config.max_length,
+            "type": config.num_token_types,
+            "bucket": config.relative_buckets,
         }
         assert sizes == {axis: expected[axis] for axis in axes}, name
 
@@ -98,8 +115,8 @@ def test_a_name_that_two_rows_match_fails(monkeypatch):
 
 def test_a_wrong_number_of_axes_fails():
     mesh = make_mesh(MeshConfig(1, 1, 1))
-    with pytest.raises(KeyError, match=r"head/kernel has shape \(2, 2, 2\)"):
-        parameter_shardings(mesh, {"head": {"kernel": jax.ShapeDtypeStruct((2, 2, 2), np.float32)}})
+    with pytest.raises(KeyError, match=r"head/output/kernel has shape \(2, 2, 2\)"):
+        parameter_shardings(mesh, {"head": {"output": {"kernel": jax.ShapeDtypeStruct((2, 2, 2), np.float32)}}})
 
 
 # A model that every mesh of eight divides, with dropout: its masks, too, must not depend on the devices.
