@@ -41,6 +41,7 @@ class Monitor:
 
     def start(self) -> None:
         """Training begins now: what came before does not count in tokens a second."""
+        self._schedule(self._start)  # compiles its operations
         self._since = time.perf_counter()
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
@@ -108,7 +109,8 @@ class Monitor:
         return (self._num_steps - step) * (time.perf_counter() - self._since) / self._steps
 
     def _log(self, step: int, values: dict[str, float]) -> None:
-        tokens_per_second = self._tokens / (time.perf_counter() - self._since)
+        now = time.perf_counter()
+        tokens_per_second = self._tokens / (now - self._since)
         shown = {
             "loss": values["loss"],
             "learning_rate": float(self._schedule(step - 1)),
@@ -118,4 +120,4 @@ class Monitor:
         }
         self._writer.write(step, "train", shown)
         self._display.update(step, self._num_steps, shown, self._seconds_left(step))
-        self._since, self._tokens, self._steps = time.perf_counter(), 0.0, 0
+        self._since, self._tokens, self._steps = now, 0.0, 0

@@ -109,6 +109,25 @@ def test_tokens_a_second(make, writer, clock):
     assert writer.lines[-1][2]["mfu"] == pytest.approx(1e-3 * (32 + 64) / 6)
 
 
+def test_the_time_that_reporting_takes_counts(make, writer, clock, monkeypatch):
+    """The device goes on meanwhile: a step that was ready when the one before had been reported did not take no time."""
+    monitor = make()
+    monitor.start()
+    write = writer.write
+
+    def slow(*arguments):
+        clock.now += 4
+        write(*arguments)
+
+    monkeypatch.setattr(writer, "write", slow)
+    for step in (1, 2):
+        clock.now += 2
+        monitor.add(step, metrics(1.0))
+    with monitor.paused():
+        pass
+    assert [values["tokens_per_second"] for *_, values in writer.lines] == pytest.approx([32 / 4, 32 / 4])
+
+
 @pytest.mark.parametrize(
     "loss, norm", [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan), (1.0, math.inf), (-math.inf, 1.0)]
 )
