@@ -8,6 +8,7 @@ Without --prompt it asks for prompts, one a line. --ckpt is a run's folder, its 
 import argparse
 import dataclasses
 import json
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -112,6 +113,7 @@ def read_prompts(interactive: bool) -> Iterator[str]:
     if interactive:
         import readline  # noqa: F401 (gives input() its history and editing)
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # so that readline puts the terminal back
         tell("Type a prompt and press Enter; Ctrl-D ends.")
         question = "> " if sys.stdout.isatty() else ""
     while True:

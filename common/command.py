@@ -1,15 +1,24 @@
 """What all commands share: how they end."""
 
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from common.errors import UserError
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
 
 def run_command(main: Callable[[], int]) -> None:
-    """Runs `main` and exits with its status; an error that the user can mend is one line on stderr, no traceback."""
+    """Runs `main` and exits with its status; an error that the user can mend is one line on stderr, no traceback.
+
+    SIGINT and SIGTERM end the process at once, unless `main` has handlers of its own.
+    """
+    for number in STOPS:
+        signal.signal(number, _leave)
     sys.unraisablehook = _report_unraisable
     for name in ("absl", "asyncio"):  # Orbax tells its own affairs there, and raises what matters
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -24,6 +33,12 @@ def run_command(main: Callable[[], int]) -> None:
         sys.stderr.close()
         status = 141
     sys.exit(status)
+
+
+def _leave(number: int, _) -> None:
+    """Not by an exception, which is lost where it is raised in a callback, as imports have many."""
+    os.write(2, f"\n{Path(sys.argv[0]).name}: stopped by {signal.Signals(number).name}\n".encode())
+    os._exit(128 + number)
 
 
 def _report_unraisable(unraisable) -> None:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+import common.command
 import sample
 from common.command import run_command
 from data.tokenizer import TokenizerConfig, train
@@ -47,6 +48,7 @@ def run(tmp_path_factory, cache_dir) -> Path:
 @pytest.fixture
 def call(monkeypatch, capfd):
     """`call("--ckpt", …)`: sample.py in this process, which need not import JAX again; (status, stdout, stderr)."""
+    monkeypatch.setattr(common.command, "STOPS", ())  # pytest keeps its own handlers
 
     def run_sample(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["sample.py", *map(str, arguments)])

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
+from common.command import STOPS
 
 
 class StopSignal:

@@ -223,6 +223,46 @@ def test_interrupted_before_the_loop(start, run, moment):
     assert "Traceback" not in process.stderr, process.stderr
 
 
+@pytest.mark.parametrize(
+    "number, package",
+    [
+        (signal.SIGINT, "numpy"),
+        pytest.param(signal.SIGTERM, "jax", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "tensorstore", marks=pytest.mark.slow),
+    ],
+)
+def test_stopped_while_importing(start, run, number, package):
+    process = start(script=("-X", "importtime", str(ROOT / "train.py")))
+    process.until(rf"\| +{package}\n")
+    process.send(number)
+    assert process.wait() == 128 + number
+    *others, last = process.stderr.splitlines()
+    assert last == f"train.py: stopped by {number.name}"
+    assert all(line.startswith("import time: ") for line in others if line)
+    finish(start)
+
+
+# An interrupt in a callback while JAX is being imported: Python reports the exception that is raised there, and goes on.
+INTERRUPTED_IN_A_CALLBACK = """
+import signal, sys
+class Interrupted:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "jax":
+            sys.meta_path.remove(self)
+            Interrupted()
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_an_interrupt_is_not_lost_in_a_callback(start):
+    process = start(script=after(INTERRUPTED_IN_A_CALLBACK))
+    assert process.wait() == 130
+    assert process.stderr == "\ntrain.py: stopped by SIGINT\n"
+
+
 def test_two_runs_in_one_folder(start, run):
     first = start()
     first.until(r"devices: ")
