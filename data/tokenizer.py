@@ -140,11 +140,14 @@ def train(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
 def _explain(message: str, vocab_size: int) -> str:
     """What SentencePiece complains of, in the terms of the config."""
     if most := re.search(r"too high .*<= (\d+)", message):
-        return f"tokenizer.vocab_size={vocab_size} is more than this text gives pieces for; set at most {most[1]}"
+        return (
+            f"tokenizer.vocab_size={vocab_size} is more than this text gives pieces for; "
+            f"set --config.tokenizer.vocab_size={most[1]} or less"
+        )
     if least := re.search(r"required_chars.* vs (\d+)", message):
         return (
-            f"tokenizer.vocab_size={vocab_size} is too small for this text's characters; set at least {least[1]}, "
-            "or a lower tokenizer.character_coverage"
+            f"tokenizer.vocab_size={vocab_size} is too small for this text's characters; "
+            f"set --config.tokenizer.vocab_size={least[1]} or more, or a lower tokenizer.character_coverage"
         )
     if "sentences_.empty()" in message:  # it leaves out lines with U+2585, its mark for what is unknown
         return "there is no line of text that a tokenizer can be trained on"
