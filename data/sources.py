@@ -1,11 +1,14 @@
 """Where text comes from: `builtin:NAME`, a file, a glob or a folder; plain text or JSONL."""
 
+import codecs
 import glob
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from common.errors import ConfigError, UserError, nearest
 from data.builtin import BUILTIN, read_builtin
@@ -16,9 +19,10 @@ BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 
 
 def split_sources(sources: str | Sequence[str]) -> tuple[str, ...]:
-    """A tuple of sources from a tuple, or from a string with commas."""
-    parts = sources.split(",") if isinstance(sources, str) else sources
-    return tuple(part.strip() for part in parts if part.strip())
+    """A tuple of sources from a tuple, or from a string with commas (or the name of a file that has them)."""
+    if isinstance(sources, str):
+        sources = [sources] if os.path.exists(os.path.expanduser(sources)) else sources.split(",")
+    return tuple(source.strip() for source in sources if source.strip())
 
 
 def read_documents(sources: Sequence[str]) -> Iterator[Document]:
@@ -34,7 +38,7 @@ def read_documents(sources: Sequence[str]) -> Iterator[Document]:
         else:
             empty = True
             for path in find_files(source):
-                for text in _read_jsonl(path) if path.suffix.lower() == ".jsonl" else _read_text(path):
+                for text in READERS.get(path.suffix.lower(), _read_text)(path):
                     empty = False
                     yield Document(text, source)
             if empty:
@@ -78,6 +82,8 @@ def _decode(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"{path} is UTF-16, not UTF-8; {_convert(path, 'UTF-16')}")
     if b"\0" in content[:65536]:
         raise UserError(f"{path} is a binary file; data must be text in UTF-8, or JSONL")
     try:
@@ -86,9 +92,21 @@ def _decode(path: Path) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(
             f"{path}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x}); "
-            f"convert it first, for example: iconv -f GB18030 -t UTF-8 {path.name} > converted.txt"
+            + _convert(path, "GB18030" if _is_gb18030(content) else "ENCODING")
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _is_gb18030(content: bytes) -> bool:
+    try:
+        return bool(content.decode("gb18030"))
+    except UnicodeDecodeError:
+        return False
+
+
+def _convert(path: Path, encoding: str) -> str:
+    old, new = (shlex.quote(str(name)) for name in (path, path.with_suffix(f".utf8{path.suffix}")))
+    return f"convert it first, for example: iconv -f {encoding} -t UTF-8 {old} > {new}"
 
 
 def _read_text(path: Path) -> Iterator[str]:
@@ -116,3 +134,14 @@ def _read_jsonl(path: Path) -> Iterator[str]:
             raise UserError(f"{path}, line {number}: {error}") from error
         if text.strip():
             yield text
+
+
+def _refuse_json(path: Path) -> NoReturn:
+    old, new = (shlex.quote(str(name)) for name in (path, path.with_suffix(".jsonl")))
+    raise UserError(
+        f'{path}: .json is not read, only JSONL, which has {{"text": "…"}} on each line and ends in .jsonl; '
+        f"a list of such objects is converted by: jq -c '.[]' {old} > {new}"
+    )
+
+
+READERS = {".jsonl": _read_jsonl, ".json": _refuse_json}  # anything else: _read_text

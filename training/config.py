@@ -14,6 +14,7 @@ import jax
 
 from common.errors import ConfigError, choose, nearest, require
 from data.corpus import DataConfig
+from data.sources import split_sources
 from data.tokenizer import TokenizerConfig
 from model import TransformerConfig
 from tasks import TASKS, LossConfig
@@ -182,8 +183,8 @@ def _checked(key: str, value: Any, kind) -> Any:
             return None
         (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
     if typing.get_origin(kind) is tuple:
-        value = value.split(",") if isinstance(value, str) and key.startswith("data.") else value
-        value = (value,) if isinstance(value, str) else value
+        if isinstance(value, str):
+            value = split_sources(value) if key.startswith("data.") else (value,)
         if isinstance(value, (tuple, list)) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise ConfigError(f"{key}={value!r} must be a string or a tuple of strings")

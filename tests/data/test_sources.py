@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,6 +44,14 @@ def test_sources_are_given_as_a_tuple_or_with_commas():
     assert split_sources("a.txt, b/*.txt ,builtin:hsk,") == ("a.txt", "b/*.txt", "builtin:hsk")
     assert split_sources(("a, b.txt", " c ", "")) == ("a, b.txt", "c")
     assert split_sources("") == ()
+
+
+def test_a_name_with_a_comma_is_one_source_where_there_is_such_a_file(write, tmp_path, monkeypatch):
+    source = write("one, two.txt", "text")
+    assert split_sources(source) == (source,)
+    assert split_sources(f"{source},b.txt") == (source.split(",")[0], "two.txt", "b.txt")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert split_sources("~/one, two.txt") == ("~/one, two.txt",)
 
 
 def test_a_document_stands_between_blank_lines(write):
@@ -134,7 +143,7 @@ def test_one_file_with_text_is_enough_for_a_glob(write, tmp_path):
     assert texts(f"{tmp_path}/*.txt") == ["text"]
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"text " * 100, mtime=0), "text".encode("utf-16"), b"a\0b"])
+@pytest.mark.parametrize("content", [gzip.compress(b"text " * 100, mtime=0), "text".encode("utf-16-le"), b"a\0b"])
 def test_a_binary_file_is_refused(write, content):
     source = write("a.txt", content)
     assert refusal(source) == f"{source} is a binary file; data must be text in UTF-8, or JSONL"
@@ -144,7 +153,25 @@ def test_text_in_another_encoding_is_refused_with_its_line_and_a_remedy(write):
     source = write("a.txt", b"one\r\ntwo\r\n" + "你好，世界".encode("gb18030"))
     message = refusal(source)
     assert message.startswith(f"{source}, line 3: not UTF-8 (byte 0xc4)")
-    assert "iconv -f GB18030 -t UTF-8 a.txt" in message
+    assert message.endswith(f"iconv -f GB18030 -t UTF-8 {source} > {source[:-4]}.utf8.txt")
+    assert "iconv -f ENCODING -t UTF-8" in refusal(write("b.txt", "caf\xe9 noir".encode("latin-1")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_is_named_and_its_remedy_works(write, encoding):
+    source = write("my text.txt", "\ufeff你好，world".encode(encoding))
+    message = refusal(source)
+    assert message.startswith(f"{source} is UTF-16, not UTF-8; convert it first, for example: iconv -f UTF-16 ")
+    subprocess.run(message.split(": ")[-1], shell=True, check=True)
+    assert texts(source.replace(".txt", ".utf8.txt")) == ["你好，world"]
+
+
+@pytest.mark.parametrize("content", ['[{"text": "one"}]', '{"text": "one"}'])
+def test_json_is_refused_with_what_is_read(write, content):
+    source = write("a.json", content)
+    message = refusal(source)
+    assert message.startswith(f'{source}: .json is not read, only JSONL, which has {{"text": "…"}} on each line')
+    assert message.endswith(f"jq -c '.[]' {source} > {source}l")
 
 
 @pytest.mark.parametrize(

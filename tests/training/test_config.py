@@ -165,6 +165,12 @@ def test_sources_are_a_tuple_or_a_string_with_commas(given, expected):
     assert config.data.train == config.data.valid == expected
 
 
+def test_a_file_may_have_a_comma_in_its_name(tmp_path):
+    source = str(tmp_path / "a,b.txt")
+    Path(source).write_text("text")
+    assert build_config(changed(data__train=source)).data.train == (source,)
+
+
 def test_a_prompt_may_have_commas():
     assert build_config(changed(training__sample_prompts="Yes, I")).training.sample_prompts == ("Yes, I",)
     assert build_config(changed(training__sample_prompts=["a", "b, c"])).training.sample_prompts == ("a", "b, c")
