@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from common.files import digest, write_whole
 from data.document import Document
 from data.sources import read_documents, split_sources
 from data.tokenizer import Tokenizer, TokenizerConfig, train
+
+# Where a line and a sentence begin.
+LINE = re.compile(r"(?<=\n)")
+SENTENCE = re.compile(r"(?<=[。！？])(?=[^。！？”’」』）])|(?<=[.!?] )")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,10 +126,11 @@ def split_documents(documents: Sequence[Document], valid_fraction: float) -> tup
     """Training and validation documents, chosen by a hash of each document's key.
 
     So a document stays on its side when others are added. Where a side comes out empty, the last lines of the documents
-    are held out instead (of one long text, say), or, if there are none to spare, the document whose hash is lowest.
+    are held out instead (of one long text, say), or, if there are none to spare, the document whose hash is lowest, or
+    the last sentences of the only one.
 
     Raises:
-        UserError: the text is one line.
+        UserError: the text is one line without sentences.
     """
 
     def split(bound: float) -> tuple[list[Document], list[Document]]:
@@ -136,13 +142,15 @@ def split_documents(documents: Sequence[Document], valid_fraction: float) -> tup
     hashes = [_hash(document) for document in documents]
     train, valid = split(valid_fraction * 2**64)
     if not (train and valid):
-        train, valid = _hold_out_lines(documents, valid_fraction)
+        train, valid = _hold_out_ends(documents, valid_fraction, LINE)
     if not valid:
         train, valid = split(min(hashes) + 1)
     if not train:
+        train, valid = _hold_out_ends(documents, valid_fraction, SENTENCE)
+    if not valid:
         raise UserError(
-            f"the text of {', '.join(sorted({document.source for document in documents}))} has no second line or "
-            "document to hold out for validation; put documents between blank lines, or give --config.data.valid=FILE"
+            f"the text of {', '.join(sorted({document.source for document in documents}))} has no second document, line or "
+            "sentence to hold out for validation; put documents between blank lines, or give --config.data.valid=FILE"
         )
     return train, valid
 
@@ -152,15 +160,20 @@ def _hash(document: Document) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
 
 
-def _hold_out_lines(documents: Sequence[Document], valid_fraction: float) -> tuple[list[Document], list[Document]]:
-    """The documents without their last lines, and these; one that has a key or a single line stays whole."""
+def _hold_out_ends(
+    documents: Sequence[Document], valid_fraction: float, start: re.Pattern
+) -> tuple[list[Document], list[Document]]:
+    """The documents without their last parts, and these; one that has a key or a single part stays whole.
+
+    `start` matches where a part begins.
+    """
     train, valid = [], []
     for document in documents:
-        lines = document.text.strip().split("\n")
-        held_out = min(max(1, round(valid_fraction * len(lines))), len(lines) - 1)
+        parts = start.split(document.text.strip())
+        held_out = min(max(1, round(valid_fraction * len(parts))), len(parts) - 1)
         if document.key is None and held_out:
-            train.append(dataclasses.replace(document, text="\n".join(lines[:-held_out])))
-            valid.append(dataclasses.replace(document, text="\n".join(lines[-held_out:])))
+            train.append(dataclasses.replace(document, text="".join(parts[:-held_out]).rstrip()))
+            valid.append(dataclasses.replace(document, text="".join(parts[-held_out:])))
         else:
             train.append(document)
     return train, valid

@@ -118,6 +118,19 @@ def test_of_a_single_document_the_last_lines_are_held_out(fraction, held_out):
     assert out.text.split("\n") == lines[-held_out:]
 
 
+@pytest.mark.parametrize(
+    ("text", "kept", "held_out"),
+    [
+        ("你好！今天？真的。", "你好！今天？", "真的。"),
+        ("他说：“好。真的。”我不信！再见。 ", "他说：“好。真的。”我不信！", "再见。"),
+        ("It costs 3.50. Is it? Yes! ", "It costs 3.50. Is it?", "Yes!"),
+    ],
+)
+def test_of_a_single_line_the_last_sentences_are_held_out(text, kept, held_out):
+    (train,), (valid,) = split_documents([Document(text, "x")], 0.05)
+    assert (train.text, valid.text) == (kept, held_out)
+
+
 def test_where_lines_are_held_out_a_document_of_one_line_is_kept():
     documents = [Document("one line", "x"), Document("two\nlines", "x")]
     train, valid = split_documents(documents, 1e-9)
@@ -218,7 +231,7 @@ def test_text_with_nothing_to_hold_out_is_refused_with_what_to_do(load, text):
     with pytest.raises(UserError) as caught:
         load(text)
     message = str(caught.value)
-    assert "text.txt has no second line or document to hold out for validation" in message
+    assert "text.txt has no second document, line or sentence to hold out for validation" in message
     assert "put documents between blank lines, or give --config.data.valid=FILE" in message
 
 
