@@ -16,21 +16,33 @@ from common.errors import ConfigError
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags, and the overrides as "SECTION.KEY=VALUE"."""
     parser = argparse.ArgumentParser(
-        prog="train.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        prog="train.py",
+        usage="train.py --config FILE [--workdir DIR] [--config.SECTION.KEY=VALUE ...]",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument("--config", required=True, metavar="FILE", help="a config file, such as configs/base.py")
+    configs = ", ".join(sorted(file.name for file in (Path(__file__).parent / "configs").glob("[!_]*.py")))
+    parser.add_argument("--config", metavar="FILE", help=f"a config file, yours or one in configs/: {configs}")
     parser.add_argument(
         "--workdir", metavar="DIR", help="the run's folder (default: runs/NAME, as the config is named)"
+    )
+    parser.add_argument_group(
+        "settings", "--config.SECTION.KEY=VALUE  any key in configs/base.py; may be given many times"
     )
     flags, rest = parser.parse_known_args(arguments)
     overrides = []
     while rest:
         argument = rest.pop(0)
+        if flags.config is None and not argument.startswith("-"):
+            raise ConfigError(f"unknown argument {argument!r}; did you mean --config {argument}?")
         if not argument.startswith("--config."):
             raise ConfigError(f"unknown argument {argument!r}; settings are changed by --config.SECTION.KEY=VALUE")
         if "=" not in argument and rest:
             argument += "=" + rest.pop(0)
         overrides.append(argument.removeprefix("--config."))
+    if flags.config is None:
+        raise ConfigError("no config is given; try --config configs/base.py")
     return flags, overrides
 
 

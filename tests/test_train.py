@@ -21,3 +21,17 @@ def test_unknown_flags_are_refused(command):
     done = command("train.py", *SHORT, "--wrokdir=x", cwd=None)
     assert done.returncode == 2
     assert done.stderr.startswith("train.py: unknown argument '--wrokdir=x'") and done.stderr.count("\n") == 1
+
+
+def test_a_config_without_its_flag_is_answered_with_it(command):
+    done = command("train.py", "configs/tiny.py", cwd=None)
+    assert done.returncode == 2
+    assert done.stderr == "train.py: unknown argument 'configs/tiny.py'; did you mean --config configs/tiny.py?\n"
+    done = command("train.py", cwd=None)
+    assert done.returncode == 2 and done.stderr == "train.py: no config is given; try --config configs/base.py\n"
+
+
+def test_help_has_the_configs_and_how_to_change_a_setting(command):
+    options = command("train.py", "--help").stdout.partition("options:")[2]
+    assert "tiny.py" in options and "__init__" not in options
+    assert "--config.SECTION.KEY=VALUE" in options

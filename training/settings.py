@@ -1,6 +1,7 @@
 """A config file and changes from the command line, as plain nested dicts of settings."""
 
 import ast
+import difflib
 import os
 import re
 import traceback
@@ -13,6 +14,7 @@ from ml_collections import ConfigDict
 from common.errors import ConfigError, UserError, nearest
 
 Settings = dict[str, Any]
+CONFIGS = Path(__file__).parent.parent / "configs"
 
 
 def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
@@ -70,10 +72,12 @@ def _run_config_file(path: Path) -> Settings:
     try:
         source = path.read_bytes()
     except OSError as error:
-        near = nearest(path.name, [file.name for file in path.parent.glob("*.py")])
-        raise ConfigError(
-            f"--config: cannot read {str(path)!r} ({error.strerror}){near}; try configs/base.py"
-        ) from error
+        files = {file.stem: file for folder in (CONFIGS, path.parent) for file in folder.glob("*.py") if file != path}
+        near = difflib.get_close_matches(path.stem, files, n=1)
+        hint = (
+            f"did you mean {files[near[0]]}?" if near else f"give a path from anywhere, such as {CONFIGS / 'base.py'}"
+        )
+        raise ConfigError(f"--config: cannot read {path.absolute()} ({error.strerror}); {hint}") from error
     module = {"__name__": f"config_{path.stem}", "__file__": str(path)}
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), module)

@@ -65,15 +65,22 @@ def test_reading_a_config_leaves_nothing_behind(write, tmp_path):
 
 def test_what_is_no_file_is_refused(tmp_path, write):
     write("", "tiny.py")
-    near = "(did you mean 'tiny.py'?)"
     assert refusal(tmp_path / "tny.py") == (
-        f"--config: cannot read '{tmp_path}/tny.py' (No such file or directory) {near}; try configs/base.py"
+        f"--config: cannot read {tmp_path}/tny.py (No such file or directory); did you mean {tmp_path}/tiny.py?"
     )
-    assert "No such file or directory" in refusal(tmp_path / "no/such/folder.py")
     (tmp_path / "folder.py").mkdir()
-    assert f"cannot read '{tmp_path}/folder.py' (Is a directory)" in refusal(tmp_path / "folder.py")
+    assert f"cannot read {tmp_path}/folder.py (Is a directory); give a path" in refusal(tmp_path / "folder.py")
     for path in (tmp_path, write("{}", "config.json")):
         assert refusal(path) == f"--config: '{path}' is not a Python file; try configs/base.py"
+
+
+def test_a_relative_path_is_said_in_full_with_one_to_paste(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    no_file = f"--config: cannot read {tmp_path}/configs/{{}} (No such file or directory); "
+    assert refusal("configs/base.py") == no_file.format("base.py") + f"did you mean {BASE}?"
+    assert refusal("configs/no.py") == no_file.format("no.py") + f"give a path from anywhere, such as {BASE}"
+    monkeypatch.chdir(ROOT)
+    assert refusal("configs/tny.py").endswith("; did you mean configs/tiny.py?")
 
 
 @pytest.mark.parametrize(
