@@ -7,6 +7,7 @@ Without --prompt it asks for prompts, one a line. --ckpt is a run's folder, its 
 
 import argparse
 import dataclasses
+import functools
 import json
 import signal
 import sys
@@ -64,6 +65,7 @@ def main() -> int:
     sampling = SamplingConfig(flags.temperature, flags.top_k, flags.top_p)
     model = load_model(flags.ckpt, say=tell)
     encode = model.tokenizer.encode
+    tell_once = functools.cache(tell)
     joins_spaces = encode(" a") != encode(" ") + encode("a")
 
     def answer(prompt: str) -> None:
@@ -92,6 +94,11 @@ def main() -> int:
             print(flush=True)
         else:
             print("\n---\n".join(completion.text for completion in completions), flush=True)
+        if any(each.finish_reason == "length" and len(each.tokens) < flags.max_new_tokens for each in completions):
+            tell_once(
+                f"--max_new_tokens {flags.max_new_tokens} is more than there is room for: "
+                f"this model takes {model.config.max_length} tokens, the prompt's included"
+            )
 
     interactive = flags.prompt is None and sys.stdin.isatty()
     for number, prompt in enumerate(read_prompts(interactive) if flags.prompt is None else flags.prompt):
@@ -107,7 +114,7 @@ def main() -> int:
 
 
 def read_prompts(interactive: bool) -> Iterator[str]:
-    """Prompts from standard input, a line each, until it ends; on a terminal with a question mark and history."""
+    """The lines of standard input that are not empty; on a terminal with a question mark and history."""
     sys.stdin.reconfigure(errors="surrogateescape")
     question = ""
     if interactive:
@@ -123,7 +130,8 @@ def read_prompts(interactive: bool) -> Iterator[str]:
             if question:
                 print()
             return
-        yield prompt
+        if prompt.strip():
+            yield prompt
 
 
 def tell(message: object) -> None:

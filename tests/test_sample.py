@@ -136,9 +136,21 @@ def test_stop_ends_before_its_text(call, run):
 
 def test_prompts_from_standard_input(command, run):
     flags = ["--ckpt", str(run), "--max_new_tokens", "4", "--temperature", "0"]
-    piped = command("sample.py", *flags, "--json", input="zh: 你好\n\nen:")
+    piped = command("sample.py", *flags, "--json", input="\nzh: 你好\n\n \nen:")
     assert piped.returncode == 0 and piped.stderr == ""
-    assert [completion["prompt"] for completion in completions(piped.stdout)] == ["zh: 你好", "", "en:"]
+    assert [completion["prompt"] for completion in completions(piped.stdout)] == ["zh: 你好", "en:"]
+
+
+def test_that_there_is_less_room_than_asked_for_is_told_once(call, run):
+    flags = ["--ckpt", run, "--prompt", "zh:", "--prompt", "en:", "--temperature", 0]
+    status, output, error = call(*flags, "--max_new_tokens", 500, "--json")
+    assert status == 0 and all(each["finish_reason"] == "length" for each in completions(output))
+    prompt = len(load_model(str(run), print).tokenizer.encode("zh:"))
+    assert len(completions(output)[0]["tokens"]) == 64 - prompt  # tiny.py's model.max_length is 64
+    assert error == (
+        "--max_new_tokens 500 is more than there is room for: this model takes 64 tokens, the prompt's included\n"
+    )
+    assert call(*flags, "--max_new_tokens", 64 - prompt)[2] == ""
 
 
 def test_a_reader_that_leaves_is_no_error(run):
@@ -191,12 +203,14 @@ def test_on_a_terminal_it_asks_streams_and_ends_with_control_d(run, call):
     terminal = Terminal("--ckpt", str(run), "--max_new_tokens", "6", "--temperature", "0")
     terminal.until("> ")
     assert "Ctrl-D" in terminal.seen
+    terminal.type("\n")
+    terminal.until("\n> ", times=2)  # only then does it read keys
     terminal.type("en:\n")
     terminal.until(expected.replace("\n", "\r\n"))
-    terminal.until("> ", times=2)
+    terminal.until("\n> ", times=3)
     terminal.type("never " * 100 + "\n")  # too long: said, and asked again
     terminal.until("too long")
-    terminal.until("\n> ", times=3)  # only then does it read keys
+    terminal.until("\n> ", times=4)
     terminal.type("\x04")
     assert terminal.end() == 0
     assert "Traceback" not in terminal.seen and terminal.seen.endswith("\n")
