@@ -62,6 +62,7 @@ def get_config() -> ConfigDict:
                 "character_coverage": 0.998,  # rarer characters are spelled in bytes; 0.9995 for large corpora
                 "byte_fallback": True,  # 256 pieces for bytes: no text is out of the vocabulary
                 "split_digits": True,  # each digit is a piece
+                "special_tokens": (),  # pieces at the top, such as "[MASK]" or "<extra_id_0>", for tasks that need them
             },
             "data": {
                 "train": ("builtin:hsk", "builtin:chat"),  # sources: builtin:NAME, a file, a folder, a glob
@@ -69,6 +70,11 @@ def get_config() -> ConfigDict:
                 "valid_fraction": 0.05,
                 "sequence_length": 128,  # tokens a row; documents are packed into rows
                 "cache_dir": "~/.cache/zenformer",  # tokenizers and tokens, by content
+            },
+            "corruption": {  # what masked_lm and span_corruption hide
+                "rate": 0.15,  # of the tokens
+                "mean_span_length": 3.0,  # span_corruption: tokens
+                "whole_words": False,  # masked_lm: all pieces of a word, or none
             },
             "loss": {
                 "label_smoothing": 0.0,

@@ -2,12 +2,17 @@
 
 import bisect
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from data.corpus import EncodedText
 
 Batch = dict[str, np.ndarray]
+Row = dict[str, np.ndarray]
+# A packed row, arrays [T] by name (see PackedRows.row), and randomness of its own -> the row as the network is fed. All rows
+# come out with the same names, shapes and dtypes.
+PrepareRow = Callable[[Row, np.random.Generator], Row]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,33 +65,40 @@ class PackedRows:
         """The share of the rows' places that hold a token, in (0, 1]."""
         return self.text.num_tokens / (len(self.rows) * self.sequence_length)
 
-    def batch(self, indices: np.ndarray) -> Batch:
-        """The rows at `indices`, [B] (-1: a row of padding), as a batch of arrays [B, T].
+    def row(self, index: int) -> Row:
+        """The row at `index` (-1: a row of padding), as arrays [T].
 
         `inputs`, `targets` (int32 token ids, one apart), `positions` (int32, from 0 in each document), `segment_ids`
         (int32, a number for each document of a row, 0 for padding) and `weights` (float32, 0 for padding).
         """
-        shape = (len(indices), self.sequence_length)
-        batch = {name: np.zeros(shape, np.int32) for name in ("inputs", "targets", "positions", "segment_ids")}
-        for row, index in enumerate(indices):
-            at = 0
-            for segment, (start, length) in enumerate(self.rows[index] if index >= 0 else (), 1):
-                place = slice(at, at + length)
-                batch["inputs"][row, place] = self.text.tokens[start : start + length]
-                batch["targets"][row, place] = self.text.tokens[start + 1 : start + 1 + length]
-                batch["positions"][row, place] = np.arange(length)
-                batch["segment_ids"][row, place] = segment
-                at += length
-        return batch | {"weights": (batch["segment_ids"] > 0).astype(np.float32)}
+        row = {
+            name: np.zeros(self.sequence_length, np.int32) for name in ("inputs", "targets", "positions", "segment_ids")
+        }
+        at = 0
+        for segment, (start, length) in enumerate(self.rows[index] if index >= 0 else (), 1):
+            place = slice(at, at + length)
+            row["inputs"][place] = self.text.tokens[start : start + length]
+            row["targets"][place] = self.text.tokens[start + 1 : start + 1 + length]
+            row["positions"][place] = np.arange(length)
+            row["segment_ids"][place] = segment
+            at += length
+        return row | {"weights": (row["segment_ids"] > 0).astype(np.float32)}
+
+
+def make_batch(packed: PackedRows, indices: np.ndarray, prepare: PrepareRow, keys: Sequence[Sequence[int]]) -> Batch:
+    """The rows at `indices`, [B], prepared, each with the randomness that its key seeds: arrays [B, ...]."""
+    rows = [prepare(packed.row(index), np.random.default_rng(key)) for index, key in zip(indices, keys, strict=True)]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainBatches:
-    """Endless shuffled batches: which rows step n sees is a function of (seed, n), so resuming needs only the step."""
+    """Endless shuffled batches: what step n sees is a function of (seed, n), so resuming needs only the step."""
 
     packed: PackedRows
     batch_size: int
     seed: int
+    prepare: PrepareRow
 
     def indices(self, step: int) -> np.ndarray:
         """The rows of the batch of `step` (from 0): each epoch is a new permutation of all rows, [batch_size]."""
@@ -96,13 +108,26 @@ class TrainBatches:
 
     def __call__(self, step: int, rows: slice = slice(None)) -> Batch:
         """The batch of `step`, or the `rows` of it that this process needs."""
-        return self.packed.batch(self.indices(step)[rows])
+        keys = [(self.seed, step, row) for row in range(self.batch_size)]
+        return make_batch(self.packed, self.indices(step)[rows], self.prepare, keys[rows])
 
     def _permutation(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, int(epoch)]).permutation(len(self.packed.rows))
 
 
-def valid_batches(packed: PackedRows, batch_size: int) -> list[np.ndarray]:
-    """Row indices of batches that hold every row once; the last one is filled up with -1."""
-    indices = np.arange(-(-len(packed.rows) // batch_size) * batch_size)
-    return list(np.where(indices < len(packed.rows), indices, -1).reshape(-1, batch_size))
+@dataclasses.dataclass(frozen=True)
+class ValidBatches:
+    """Every row once, prepared in the same way each time; the last batch is filled up with padding."""
+
+    packed: PackedRows
+    batch_size: int
+    prepare: PrepareRow
+
+    def __len__(self) -> int:
+        return -(-len(self.packed.rows) // self.batch_size)
+
+    def __call__(self, number: int, rows: slice = slice(None)) -> Batch:
+        """The batch of this number, or the `rows` of it that this process needs."""
+        at = np.arange(number * self.batch_size, (number + 1) * self.batch_size)[rows]
+        indices = np.where(at < len(self.packed.rows), at, -1)
+        return make_batch(self.packed, indices, self.prepare, [(index,) for index in at])

@@ -2,9 +2,12 @@
 
 import dataclasses
 import io
+import itertools
 import re
+import struct
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import sentencepiece as spm
 
 from common.errors import ConfigError, UserError, choose, require
@@ -13,6 +16,8 @@ from data.document import check_characters
 MODEL_TYPES = ("bpe", "unigram", "char")
 END_OF_TEXT = "<|endoftext|>"
 SPACE_MARK = "\u2581"  # how SentencePiece writes a space; in a text it would come back as one
+SPECIAL = re.compile(r"\[[A-Z]+\]|<\|?[a-z_]+\d*\|?>")  # [MASK], <extra_id_0>, <|user|>
+MASKS = ("[MASK]", "<mask>")
 LINE_LENGTH = 1 << 16  # longer lines are cut, for training the tokenizer only
 
 
@@ -25,25 +30,39 @@ class TokenizerConfig:
     character_coverage: float
     byte_fallback: bool
     split_digits: bool
+    special_tokens: tuple[str, ...] = ()
 
     def __post_init__(self):
+        for token in self.special_tokens:
+            require(
+                SPECIAL.fullmatch(token) is not None,
+                f"special_tokens: {token!r} must look like '[MASK]', '<extra_id_0>' or '<|user|>'",
+            )
+        require(
+            len(set(self.special_tokens)) == len(self.special_tokens), "special_tokens: each must be there only once"
+        )
         choose(dict.fromkeys(MODEL_TYPES), self.model_type, "model_type")
         require(self.vocab_size >= 3, f"vocab_size={self.vocab_size} must be at least 3")
         require(
             0.98 <= self.character_coverage <= 1, f"character_coverage={self.character_coverage} must be in [0.98, 1]"
         )
         if self.byte_fallback:
+            least = 259 + len(self.special_tokens)
             require(
-                self.vocab_size > 259,
-                f"vocab_size={self.vocab_size} must be above 259 with byte_fallback, which takes 256 pieces for bytes",
+                self.vocab_size > least,
+                f"vocab_size={self.vocab_size} must be above {least} with byte_fallback, which takes 256 pieces for bytes",
             )
 
 
 class Tokenizer:
     """Text to token ids and back: `decode(encode(text)) == text` for all Unicode text wherever `byte_fallback` is on.
 
-    `end_of_text` separates documents and starts a generation; `unknown` stands for what has no piece (with byte
-    fallback: never).
+    Attributes:
+        end_of_text: separates documents and starts a generation.
+        unknown: stands for what has no piece (with byte fallback: never).
+        mask: what stands in for a hidden token, `[MASK]`; None where the vocabulary has none.
+        sentinels: `<extra_id_0>`, `<extra_id_1>` …, which stand in for hidden spans.
+        is_text: bool [V], the pieces that stand for text; the others are special.
     """
 
     def __init__(self, model: bytes):
@@ -61,6 +80,17 @@ class Tokenizer:
         self.vocab_size: int = self._processor.vocab_size()
         self.end_of_text: int = self._processor.eos_id()
         self.unknown: int = self._processor.unk_id()
+        pieces = [self.piece(token) for token in range(self.vocab_size)]
+        ids = {piece: token for token, piece in enumerate(pieces)}
+        self.mask: int | None = next((ids[mask] for mask in MASKS if mask in ids), None)
+        names = iter(f"<extra_id_{number}>" for number in range(self.vocab_size))
+        self.sentinels = tuple(ids[name] for name in itertools.takewhile(ids.__contains__, names))
+        self.is_text = np.array(
+            [
+                not (self._processor.is_control(token) or token == self.unknown or SPECIAL.fullmatch(piece))
+                for token, piece in enumerate(pieces)
+            ]
+        )
         mark = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE_MARK.encode()]
         self._space_mark = mark if self.unknown not in mark else None
 
@@ -114,7 +144,7 @@ def train(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
             sentence_iterator=lines,
             model_writer=model,
             model_type=config.model_type,
-            vocab_size=config.vocab_size,
+            vocab_size=config.vocab_size - len(config.special_tokens),
             # Asked for fewer characters than there are, a character vocabulary is simply all of them.
             hard_vocab_limit=config.model_type != "char",
             character_coverage=config.character_coverage,
@@ -134,7 +164,17 @@ def train(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
         )
     except RuntimeError as error:
         raise ConfigError(_explain(str(error), config.vocab_size)) from error
-    return Tokenizer(model.getvalue())
+    return Tokenizer(model.getvalue() + b"".join(map(_user_defined_piece, config.special_tokens)))
+
+
+def _user_defined_piece(piece: str) -> bytes:
+    """A SentencePiece model that has only this piece: written after another model, it puts the piece at the top of it.
+
+    (In protocol buffers the concatenation of two messages is their union; SentencePiece itself would put it at the bottom.)
+    """
+    name = piece.encode()
+    entry = b"\x0a" + bytes([len(name)]) + name + b"\x15" + struct.pack("<f", 0.0) + b"\x18\x04"  # name, score, type
+    return b"\x0a" + bytes([len(entry)]) + entry
 
 
 def _explain(message: str, vocab_size: int) -> str:

@@ -136,6 +136,12 @@ class TransformerConfig:
         )
 
     @property
+    def network(self) -> str:
+        """The kind: "decoder", "encoder" or "encoder-decoder"."""
+        kinds = {"encoder": self.encoder_layers, "decoder": self.decoder_layers}
+        return "-".join(kind for kind, layers in kinds.items() if layers)
+
+    @property
     def num_layers(self) -> int:
         """Of both stacks together."""
         return self.encoder_layers + self.decoder_layers

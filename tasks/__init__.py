@@ -1,8 +1,15 @@
 """What is learned, as data: one record of functions for each objective."""
 
-from tasks.causal_lm import CAUSAL_LM
-from tasks.task import LossConfig, Task
+from tasks.causal_lm import CAUSAL_LM, PREFIX_LM
+from tasks.masked_lm import MASKED_LM
+from tasks.span_corruption import SPAN_CORRUPTION
+from tasks.task import CorruptionConfig, LossConfig, Task
 
-TASKS: dict[str, Task] = {"causal_lm": CAUSAL_LM}
+TASKS: dict[str, Task] = {
+    "causal_lm": CAUSAL_LM,
+    "prefix_lm": PREFIX_LM,
+    "masked_lm": MASKED_LM,
+    "span_corruption": SPAN_CORRUPTION,
+}
 
-__all__ = ["TASKS", "LossConfig", "Task"]
+__all__ = ["TASKS", "CorruptionConfig", "LossConfig", "Task"]

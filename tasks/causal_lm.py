@@ -1,38 +1,27 @@
-"""Next-token prediction (GPT)."""
+"""Next-token prediction (GPT), and with the first part of each text as a given (prefix language model)."""
 
-import jax
-import jax.numpy as jnp
+import numpy as np
 
-from tasks.task import Apply, Batch, LossConfig, Params, Task
+from data.batches import Row
+from tasks.cross_entropy import token_loss
+from tasks.task import Task
 
 
-def cross_entropy(
-    logits: jax.Array, labels: jax.Array, weights: jax.Array, config: LossConfig
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Weighted sums of the cross-entropy of `labels` [...] under `logits` [..., V], in nats, float32.
+def add_prefix(row: Row, generator: np.random.Generator) -> Row:
+    """The row with a `prefix` [T], bool: a random number of first tokens of each text, one at least and not all.
 
-    Written as logsumexp - logit[label], which never makes the whole log-softmax. Label smoothing (Szegedy et al. 2015,
-    arXiv:1512.00567) spreads its share evenly over the vocabulary; z-loss (PaLM, arXiv:2204.02311, section 5) is
-    z_loss * logsumexp^2, which keeps the logits from drifting.
-
-    Returns:
-        the sum that is minimized, and the sums {"loss", "weight"}.
+    They see each other both ways, and only what follows them is a target (Raffel et al. 2020, arXiv:1910.10683, section
+    3.2.1).
     """
-    logits = logits.astype(jnp.float32)
-    log_normalizer = jax.nn.logsumexp(logits, axis=-1)
-    label_logit = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
-    loss = log_normalizer - label_logit
-    objective = loss
-    if config.label_smoothing:
-        uniform = log_normalizer - logits.mean(-1)
-        objective = (1 - config.label_smoothing) * loss + config.label_smoothing * uniform
-    if config.z_loss:
-        objective = objective + config.z_loss * jnp.square(log_normalizer)
-    return (objective * weights).sum(), {"loss": (loss * weights).sum(), "weight": weights.sum()}
+    prefix = np.zeros(row["inputs"].shape, bool)
+    weights = row["weights"].copy()
+    for segment in range(1, row["segment_ids"].max(initial=0) + 1):
+        (places,) = np.nonzero(row["segment_ids"] == segment)
+        size = generator.integers(1, max(2, len(places)))
+        prefix[places[:size]] = True
+        weights[places[: size - 1]] = 0
+    return row | {"prefix": prefix, "weights": weights}
 
 
-def _loss(apply: Apply, params: Params, batch: Batch, key: jax.Array | None, config: LossConfig):
-    return cross_entropy(apply(params, batch, key), batch["targets"], batch["weights"], config)
-
-
-CAUSAL_LM = Task(loss=_loss)
+CAUSAL_LM = Task("decoder", lambda packed, tokenizer, config: lambda row, generator: row, token_loss, every_token=True)
+PREFIX_LM = Task("decoder", lambda packed, tokenizer, config: add_prefix, token_loss)

@@ -7,11 +7,14 @@ from typing import Any
 import jax
 
 from common.errors import require
+from data.batches import PackedRows, PrepareRow
+from data.tokenizer import Tokenizer
+from model import Output
 
 Params = dict[str, Any]
 Batch = dict[str, jax.Array]
-# (params, batch, dropout key or None) -> logits
-Apply = Callable[[Params, Batch, jax.Array | None], jax.Array]
+# (params, batch, dropout key or None) -> what the network gives
+Apply = Callable[[Params, Batch, jax.Array | None], Output]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,14 +33,40 @@ class LossConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class CorruptionConfig:
+    """What is hidden from a network that learns to fill it in; `configs/base.py` says what each field means."""
+
+    rate: float = 0.15
+    mean_span_length: float = 3.0
+    whole_words: bool = False
+
+    def __post_init__(self):
+        require(0 < self.rate < 1, f"rate={self.rate} must be above 0 and below 1")
+        require(self.mean_span_length >= 1, f"mean_span_length={self.mean_span_length} must be at least 1")
+
+
+def same_length(sequence_length: int, config: CorruptionConfig) -> int:
+    return sequence_length
+
+
+@dataclasses.dataclass(frozen=True)
 class Task:
     """An objective.
 
     Attributes:
+        network: the kind that it trains: "decoder", "encoder" or "encoder-decoder".
+        prepare: (packed rows, tokenizer, corruption) -> the function that makes of each packed row what the network is fed.
+            Raises ConfigError where the tokenizer has not the special tokens that this takes.
+        row_length: (data.sequence_length, corruption) -> tokens of text in a packed row.
+        every_token: whether each token of the text is a target just once, so that bits a byte can be told.
         loss: (apply, params, batch, key, config) -> (objective, sums). `objective` is the sum over the batch of what is
-            minimized; `sums` are sums over the batch too: "loss" (cross-entropy in nats, without smoothing and penalties)
-            and "weight" (the targets counted). Sums are divided once, after all microbatches and devices, so that the
-            loss does not depend on how the batch was cut.
+            minimized; `sums` are sums over the batch too: "loss" (cross-entropy in nats, without smoothing and penalties),
+            "weight" (the targets counted), and whatever else a task wants to see the mean of. Sums are divided once, after
+            all microbatches and devices, so that the loss does not depend on how the batch was cut.
     """
 
+    network: str
+    prepare: Callable[[PackedRows, Tokenizer, CorruptionConfig], PrepareRow]
     loss: Callable[[Apply, Params, Batch, jax.Array | None, LossConfig], tuple[jax.Array, dict[str, jax.Array]]]
+    row_length: Callable[[int, CorruptionConfig], int] = same_length
+    every_token: bool = False

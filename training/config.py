@@ -17,7 +17,7 @@ from data.corpus import DataConfig
 from data.sources import split_sources
 from data.tokenizer import TokenizerConfig
 from model import TransformerConfig
-from tasks import TASKS, LossConfig
+from tasks import TASKS, CorruptionConfig, LossConfig
 from training.optimizer import OptimizerConfig
 from training.settings import Settings, flatten
 from training.sharding import MeshConfig
@@ -58,6 +58,7 @@ class RunConfig:
     model: TransformerConfig
     tokenizer: TokenizerConfig
     data: DataConfig
+    corruption: CorruptionConfig
     loss: LossConfig
     optimizer: OptimizerConfig
     training: TrainingConfig
@@ -65,6 +66,12 @@ class RunConfig:
 
     def __post_init__(self):
         choose(TASKS, self.task, "task")
+        needed = TASKS[self.task].network
+        require(
+            self.model.network == needed and self.model.head != "none",
+            f"task={self.task!r} trains an {needed} with a head; set model.encoder_layers, model.decoder_layers and "
+            "model.head for it",
+        )
         require(self.seed >= 0, f"seed={self.seed} must not be negative")
         require(
             self.data.sequence_length <= self.model.max_length,

@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 import jax
 
 from common.errors import UserError, require
-from data.batches import PackedRows, TrainBatches
-from data.corpus import Corpus
+from data.batches import PackedRows, PrepareRow, TrainBatches, ValidBatches
+from data.corpus import Corpus, EncodedText
 from tasks import TASKS
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
@@ -65,15 +65,24 @@ class Trainer:
             f"training.batch_size={training.batch_size} must be a multiple of {parts}: training.microbatches="
             f"{training.microbatches} times the {batch_divisor(self.mesh)} devices along mesh.data and mesh.fsdp",
         )
-        packed = PackedRows.pack(corpus.train, config.data.sequence_length)
-        self.batches = TrainBatches(packed, training.batch_size, config.seed)
+        row_length = task.row_length(config.data.sequence_length, config.corruption)
+
+        def pack(text: EncodedText) -> tuple[PackedRows, PrepareRow]:
+            packed = PackedRows.pack(text, row_length)
+            return packed, task.prepare(packed, corpus.tokenizer, config.corruption)
+
+        packed, prepare = pack(corpus.train)
+        self.batches = TrainBatches(packed, training.batch_size, config.seed, prepare)
         self.rows = local_rows(self.mesh, training.batch_size)
         self.optimizer = make_optimizer(config.optimizer, training.num_steps)
         self.abstract = abstract_state(config.model, self.optimizer, config.seed, self.mesh)
         self.train_step = make_train_step(config.model, task, config.loss, self.optimizer, training.microbatches)
         eval_step = make_eval_step(config.model, task, config.loss)
-        length = config.data.sequence_length
-        self.evaluate = Evaluator(eval_step, corpus.valid, length, training.batch_size, self.mesh)
+        valid = {}
+        for source, text in corpus.valid.items():
+            packed, prepare = pack(text)
+            valid[source] = ValidBatches(packed, training.batch_size, prepare)
+        self.evaluate = Evaluator(eval_step, valid, task.every_token, self.mesh)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
 
     def train(self) -> int:
@@ -158,13 +167,13 @@ class Trainer:
         values = self.evaluate(state.params)
         monitor.require_finite(step, {"validation loss": values["loss"]})
         writer.write(step, "valid", values)
+        report = f"validation at step {step}: loss {values['loss']:.4f}, perplexity {values['perplexity']:.2f}"
+        if "bits_per_byte" in values:
+            report += f", {values['bits_per_byte']:.3f} bits a byte"
         by_source = ", ".join(
             f"{name.partition('/')[2]} {bits:.3f}" for name, bits in values.items() if name.startswith("bits_per_byte/")
         )
-        self.display.say(
-            f"validation at step {step}: loss {values['loss']:.4f}, perplexity {values['perplexity']:.2f}, "
-            f"{values['bits_per_byte']:.3f} bits a byte" + (f" ({by_source})" if by_source else "")
-        )
+        self.display.say(report + (f" ({by_source})" if by_source else ""))
         samples = self.write_samples(state.params)
         writer.write_samples(step, samples)
         if step < self.config.training.num_steps:  # the last ones are printed at the end
@@ -231,7 +240,7 @@ class Trainer:
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         say(f"parameters: {sum(counts.values()):,} ({parts}); computed in {config.model.dtype}")
         packed = self.batches.packed
-        row_tokens = packed.efficiency * config.data.sequence_length
+        row_tokens = packed.efficiency * packed.sequence_length
         seen = config.training.num_steps * config.training.batch_size * row_tokens
         valid = sum(text.num_tokens for text in self.corpus.valid.values())
         say(

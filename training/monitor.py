@@ -61,7 +61,7 @@ class Monitor:
         self._pending = None
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         self.require_finite(step, {"loss": values["loss"], "gradient norm": values["grad_norm"]})
-        self._tokens += values["weight"]
+        self._tokens += values["tokens"]
         self._steps += 1
         self._train_losses.append(values["loss"])
         self._estimate(step)

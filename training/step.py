@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from model import Tokens, Transformer, TransformerConfig
+from model import Output, Tokens, Transformer, TransformerConfig
 from tasks import LossConfig, Task
 from training.optimizer import DECAYED
 from training.sharding import optimizer_shardings, parameter_path, parameter_shardings, replicated
@@ -37,16 +37,20 @@ class TrainState:
 
 
 def make_apply(config: TransformerConfig):
-    """`(params, batch, dropout key or None) -> logits [B, T, V]`, as tasks call it."""
+    """`(params, batch, dropout key or None) -> Output`, as tasks call it.
+
+    Reads `inputs`, `positions` and `segment_ids` [B, T] of the batch; `prefix`, and `encoder_inputs`, `encoder_positions` and
+    `encoder_segment_ids` [B, S], where it has them.
+    """
     network = Transformer(config)
 
-    def apply(params: Params, batch: Batch, key: jax.Array | None) -> jax.Array:
+    def apply(params: Params, batch: Batch, key: jax.Array | None) -> Output:
         rngs = {} if key is None else {"dropout": key}
         tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], prefix=batch.get("prefix"))
         source = None
         if "encoder_inputs" in batch:
             source = Tokens(batch["encoder_inputs"], batch["encoder_positions"], batch["encoder_segment_ids"])
-        return network.apply({"params": params}, tokens, source, rngs=rngs).logits_BTV
+        return network.apply({"params": params}, tokens, source, rngs=rngs)
 
     return apply
 
@@ -112,7 +116,7 @@ def make_train_step(
 
     The batch is taken in `microbatches` parts, one after the other; their gradients of summed losses are added and divided
     by the summed weights once, so the result does not depend on the cut. Metrics are float32 scalars: "loss" (mean
-    cross-entropy in nats), "weight" (targets counted), "grad_norm" (before clipping).
+    cross-entropy in nats) and the task's other means, "tokens" (all that the network read), "grad_norm" (before clipping).
     """
     apply = make_apply(model)
 
@@ -130,8 +134,9 @@ def make_train_step(
 
         # Row r goes to microbatch r mod M: so every device has rows in each microbatch.
         parts = jax.tree.map(lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1), batch)
-        zero = jnp.zeros((), jnp.float32)
-        total = (jax.tree.map(jnp.zeros_like, state.params), {"loss": zero, "weight": zero})
+        first = jax.tree.map(lambda x: x[0], parts)
+        _, sums = jax.eval_shape(objective, state.params, first, None)
+        total = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (state.params, sums))
         (gradients, sums), _ = jax.lax.scan(accumulate, total, (parts, jnp.arange(microbatches)))
         weight = jnp.maximum(sums["weight"], 1)
         gradients = jax.tree.map(lambda gradient: gradient / weight, gradients)
@@ -141,7 +146,9 @@ def make_train_step(
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
         grad_norm = jnp.sqrt(sum(jnp.square(gradient).sum() for gradient in jax.tree.leaves(gradients)))
-        metrics = {"loss": sums["loss"] / weight, "weight": weight, "grad_norm": grad_norm}
+        tokens = sum((batch[name] > 0).sum() for name in ("segment_ids", "encoder_segment_ids") if name in batch)
+        means = {name: value / weight for name, value in sums.items() if name != "weight"}
+        metrics = means | {"tokens": tokens.astype(jnp.float32), "grad_norm": grad_norm}
         return TrainState(state.step + 1, params, optimizer_state, state.key), metrics
 
     return train_step

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs import base
-from data.batches import PackedRows, TrainBatches, valid_batches
+from data.batches import PackedRows, TrainBatches, ValidBatches, make_batch
 from data.corpus import DataConfig, EncodedText, load_corpus
 from data.tokenizer import TokenizerConfig
 
@@ -26,8 +26,21 @@ LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=40)
 SEQUENCE_LENGTHS = st.integers(2, 24)
 
 
+def as_is(row, generator):
+    return row
+
+
+def stamped(row, generator):
+    """A row with a number of its own, which tells what randomness it was given."""
+    return row | {"stamp": generator.integers(1 << 60, size=1)}
+
+
+def rows_of(packed: PackedRows, indices) -> dict[str, np.ndarray]:
+    return make_batch(packed, np.array(indices), as_is, [(0,)] * len(indices))
+
+
 def whole(packed: PackedRows) -> dict[str, np.ndarray]:
-    return packed.batch(np.arange(len(packed.rows)))
+    return rows_of(packed, range(len(packed.rows)))
 
 
 def segments(batch: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
@@ -91,7 +104,7 @@ def test_a_worked_example():
 
 
 def test_a_batch_has_the_types_that_the_network_takes():
-    batch = PackedRows.pack(encoded([3, 9]), 8).batch(np.array([0, -1, 1, 0]))
+    batch = rows_of(PackedRows.pack(encoded([3, 9]), 8), [0, -1, 1, 0])
     assert {name: array.dtype for name, array in batch.items()} == {
         "inputs": np.int32,
         "targets": np.int32,
@@ -104,7 +117,7 @@ def test_a_batch_has_the_types_that_the_network_takes():
 
 def test_row_minus_one_is_padding():
     packed = PackedRows.pack(encoded([4, 4, 4]), 4)
-    batch = packed.batch(np.array([2, -1, 0]))
+    batch = rows_of(packed, [2, -1, 0])
     assert all((array[1] == 0).all() for array in batch.values())
     for name, array in whole(packed).items():
         np.testing.assert_array_equal(batch[name][[0, 2]], array[[2, 0]])
@@ -129,7 +142,7 @@ def packed_rows(count: int) -> PackedRows:
 @given(st.integers(1, 20), st.integers(1, 25), st.integers(0, 3), st.integers(0, 2**32))
 @settings(max_examples=100, deadline=None)
 def test_each_epoch_is_a_permutation_of_all_rows(rows, batch_size, epoch, seed):
-    batches = TrainBatches(packed_rows(rows), batch_size, seed)
+    batches = TrainBatches(packed_rows(rows), batch_size, seed, as_is)
     steps = range((epoch + 1) * rows // batch_size + 1)
     order = np.concatenate([batches.indices(step) for step in steps])
     assert all(len(batches.indices(step)) == batch_size for step in steps)
@@ -138,28 +151,28 @@ def test_each_epoch_is_a_permutation_of_all_rows(rows, batch_size, epoch, seed):
 
 
 def test_a_batch_is_a_function_of_seed_and_step():
-    batches = TrainBatches(packed_rows(50), 8, seed=3)
+    batches = TrainBatches(packed_rows(50), 8, seed=3, prepare=as_is)
     forward = [batches.indices(step).tolist() for step in range(20)]
-    fresh = TrainBatches(packed_rows(50), 8, seed=3)
+    fresh = TrainBatches(packed_rows(50), 8, seed=3, prepare=as_is)
     assert [fresh.indices(step).tolist() for step in reversed(range(20))] == forward[::-1]
     assert [dataclasses.replace(fresh, seed=4).indices(step).tolist() for step in range(20)] != forward
     for name, array in batches(7).items():
-        np.testing.assert_array_equal(array, batches.packed.batch(np.array(forward[7]))[name])
+        np.testing.assert_array_equal(array, rows_of(batches.packed, forward[7])[name])
 
 
 def test_epochs_differ():
-    batches = TrainBatches(packed_rows(50), 50, seed=0)
+    batches = TrainBatches(packed_rows(50), 50, seed=0, prepare=as_is)
     orders = {tuple(batches.indices(step)) for step in range(5)}
     assert len(orders) == 5
 
 
 def test_a_batch_larger_than_the_corpus_goes_through_it_again():
-    assert sorted(TrainBatches(packed_rows(3), 7, seed=0).indices(0))[:6] == [0, 0, 1, 1, 2, 2]
+    assert sorted(TrainBatches(packed_rows(3), 7, seed=0, prepare=as_is).indices(0))[:6] == [0, 0, 1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
 def test_each_process_gets_its_part_of_the_same_batch(processes):
-    batches = TrainBatches(packed_rows(21), 8, seed=1)
+    batches = TrainBatches(packed_rows(21), 8, seed=1, prepare=stamped)
     part = 8 // processes
     for step in range(6):
         parts = [batches(step, slice(start, start + part)) for start in range(0, 8, part)]
@@ -170,8 +183,19 @@ def test_each_process_gets_its_part_of_the_same_batch(processes):
 @given(st.integers(1, 30), st.integers(1, 12))
 @settings(max_examples=50, deadline=None)
 def test_validation_sees_every_row_once(rows, batch_size):
-    batches = valid_batches(packed_rows(rows), batch_size)
-    assert {len(batch) for batch in batches} == {batch_size}
-    order = np.concatenate(batches)
-    assert order[:rows].tolist() == list(range(rows))
-    assert (order[rows:] == -1).all() and len(order) - rows < batch_size
+    batches = ValidBatches(packed_rows(rows), batch_size, stamped)
+    seen = [batches(number) for number in range(len(batches))]
+    assert {len(batch["inputs"]) for batch in seen} == {batch_size}
+    inputs = np.concatenate([batch["inputs"] for batch in seen])
+    np.testing.assert_array_equal(inputs[:rows], whole(batches.packed)["inputs"])
+    assert (inputs[rows:] == 0).all() and len(inputs) - rows < batch_size
+    stamps = np.concatenate([batch["stamp"] for batch in seen])
+    assert len(np.unique(stamps)) == len(stamps), "each row has randomness of its own"
+    np.testing.assert_array_equal(stamps, np.concatenate([batches(number)["stamp"] for number in range(len(batches))]))
+
+
+def test_the_randomness_of_a_row_is_new_at_every_step_and_the_same_when_it_comes_again():
+    batches = TrainBatches(packed_rows(4), 8, seed=1, prepare=stamped)
+    stamps = np.concatenate([batches(step)["stamp"] for step in range(5)])
+    assert len(np.unique(stamps)) == 40
+    np.testing.assert_array_equal(batches(3)["stamp"], stamps[24:32])

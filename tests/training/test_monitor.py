@@ -53,8 +53,8 @@ def make(said, writer, clock):
     return make
 
 
-def metrics(loss, weight=32.0, norm=1.0):
-    return {"loss": jnp.float32(loss), "weight": jnp.float32(weight), "grad_norm": jnp.float32(norm)}
+def metrics(loss, tokens=32.0, norm=1.0):
+    return {"loss": jnp.float32(loss), "tokens": jnp.float32(tokens), "grad_norm": jnp.float32(norm)}
 
 
 def test_metrics_are_read_a_step_late_and_in_order(make, writer):
@@ -96,7 +96,7 @@ def test_tokens_a_second(make, writer, clock):
     monitor.start()
     for step in range(1, 6):
         clock.now += 2
-        monitor.add(step, metrics(1.0, weight=32.0 if step < 4 else 64.0))
+        monitor.add(step, metrics(1.0, tokens=32.0 if step < 4 else 64.0))
         if step == 2:
             with monitor.paused():
                 clock.now += 500

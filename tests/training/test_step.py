@@ -73,7 +73,7 @@ def test_metrics_are_those_of_the_whole_batch(plain):
     before, after, metrics = plain
     batch = ragged_batch()
     sums = jax.jit(make_eval_step(MODEL, TASK, LOSS))(before.params, batch)
-    assert metrics["weight"] == batch["weights"].sum() == 34
+    assert metrics["tokens"] == batch["weights"].sum() == 34
     assert metrics["loss"] == pytest.approx(float(sums["loss"]) / 34, rel=1e-5)
     gradient = jax.tree.map(lambda x, y: np.asarray(x - y, np.float64), before.params, after.params)
     norm = np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(gradient)))
@@ -99,7 +99,7 @@ def test_the_gradient_against_finite_differences(plain):
 def test_a_batch_of_padding_alone_changes_nothing():
     empty = jax.tree.map(np.zeros_like, ragged_batch())
     before, after, metrics = take_step(batch=empty)
-    assert metrics == {"loss": 0, "weight": 1, "grad_norm": 0}
+    assert metrics == {"loss": 0, "tokens": 0, "grad_norm": 0}
     assert_close(before.params, after.params, rtol=0)
 
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 
 from common.errors import ConfigError
 from tasks import TASKS, LossConfig
-from tasks.causal_lm import cross_entropy
+from tasks.cross_entropy import cross_entropy
 
 SHAPE, VOCAB = (3, 5), 7
 CASES = {
@@ -99,7 +101,7 @@ def test_causal_lm_is_the_cross_entropy_of_the_targets(data):
 
     def apply(params, batch, key):
         seen.append((params, batch, key))
-        return jnp.asarray(logits)
+        return SimpleNamespace(logits_BTV=jnp.asarray(logits))
 
     objective, sums = TASKS["causal_lm"].loss(apply, {"w": 1}, batch, "key", CASES["both"])
     assert len(seen) == 1 and seen[0] == ({"w": 1}, batch, "key")

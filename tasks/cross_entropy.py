@@ -1,0 +1,36 @@
+"""The loss of all objectives that predict tokens."""
+
+import jax
+import jax.numpy as jnp
+
+from tasks.task import Apply, Batch, LossConfig, Params
+
+
+def cross_entropy(
+    logits: jax.Array, labels: jax.Array, weights: jax.Array, config: LossConfig
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Weighted sums of the cross-entropy of `labels` [...] under `logits` [..., V], in nats, float32.
+
+    Written as logsumexp - logit[label], which never makes the whole log-softmax. Label smoothing (Szegedy et al. 2015,
+    arXiv:1512.00567) spreads its share evenly over the vocabulary; z-loss (PaLM, arXiv:2204.02311, section 5) is
+    z_loss * logsumexp^2, which keeps the logits from drifting.
+
+    Returns:
+        the sum that is minimized, and the sums {"loss", "weight"}.
+    """
+    logits = logits.astype(jnp.float32)
+    log_normalizer = jax.nn.logsumexp(logits, axis=-1)
+    label_logit = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    loss = log_normalizer - label_logit
+    objective = loss
+    if config.label_smoothing:
+        uniform = log_normalizer - logits.mean(-1)
+        objective = (1 - config.label_smoothing) * loss + config.label_smoothing * uniform
+    if config.z_loss:
+        objective = objective + config.z_loss * jnp.square(log_normalizer)
+    return (objective * weights).sum(), {"loss": (loss * weights).sum(), "weight": weights.sum()}
+
+
+def token_loss(apply: Apply, params: Params, batch: Batch, key: jax.Array | None, config: LossConfig):
+    """The cross-entropy of a batch's `targets`, counted by its `weights`."""
+    return cross_entropy(apply(params, batch, key).logits_BTV, batch["targets"], batch["weights"], config)
