@@ -163,7 +163,7 @@ def train(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise ConfigError(_explain(str(error), config.vocab_size)) from error
+        raise ConfigError(_explain(str(error), config)) from error
     return Tokenizer(model.getvalue() + b"".join(map(_user_defined_piece, config.special_tokens)))
 
 
@@ -177,17 +177,18 @@ def _user_defined_piece(piece: str) -> bytes:
     return b"\x0a" + bytes([len(entry)]) + entry
 
 
-def _explain(message: str, vocab_size: int) -> str:
-    """What SentencePiece complains of, in the terms of the config."""
+def _explain(message: str, config: TokenizerConfig) -> str:
+    """What SentencePiece complains of, in the terms of the config: it does not know of the special tokens."""
+    special = len(config.special_tokens)
     if most := re.search(r"too high .*<= (\d+)", message):
         return (
-            f"tokenizer.vocab_size={vocab_size} is more than this text gives pieces for; "
-            f"set --config.tokenizer.vocab_size={most[1]} or less"
+            f"tokenizer.vocab_size={config.vocab_size} is more than this text gives pieces for; "
+            f"set --config.tokenizer.vocab_size={int(most[1]) + special} or less"
         )
     if least := re.search(r"required_chars.* vs (\d+)", message):
         return (
-            f"tokenizer.vocab_size={vocab_size} is too small for this text's characters; "
-            f"set --config.tokenizer.vocab_size={least[1]} or more, or a lower tokenizer.character_coverage"
+            f"tokenizer.vocab_size={config.vocab_size} is too small for this text's characters; "
+            f"set --config.tokenizer.vocab_size={int(least[1]) + special} or more, or a lower tokenizer.character_coverage"
         )
     if "sentences_.empty()" in message:  # it leaves out lines with U+2585, its mark for what is unknown
         return "there is no line of text that a tokenizer can be trained on"

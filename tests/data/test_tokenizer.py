@@ -123,32 +123,34 @@ def test_a_character_vocabulary_is_all_characters_and_no_more(tokenizer_config):
     assert tokenizer.encode("龘") == [tokenizer.unknown]
 
 
-def test_a_vocabulary_that_is_too_large_says_what_is_possible(tokenizer_config):
+@pytest.mark.parametrize("special_tokens", [(), ("[MASK]", "<extra_id_0>")])
+def test_a_vocabulary_that_is_too_large_says_what_is_possible(tokenizer_config, special_tokens):
     with pytest.raises(ConfigError) as caught:
-        train(TEXTS, tokenizer_config(vocab_size=5000))
+        train(TEXTS, tokenizer_config(special_tokens=special_tokens, vocab_size=5000))
     most = re.fullmatch(
         r"tokenizer.vocab_size=5000 is more than this text gives pieces for; "
         r"set --config.tokenizer.vocab_size=(\d+) or less",
         str(caught.value),
     )
     most = int(most[1])
-    assert train(TEXTS, tokenizer_config(vocab_size=most)).vocab_size == most
+    assert train(TEXTS, tokenizer_config(special_tokens=special_tokens, vocab_size=most)).vocab_size == most
     with pytest.raises(ConfigError):
-        train(TEXTS, tokenizer_config(vocab_size=most + 1))
+        train(TEXTS, tokenizer_config(special_tokens=special_tokens, vocab_size=most + 1))
 
 
-def test_a_vocabulary_that_is_too_small_says_what_is_needed(tokenizer_config):
+@pytest.mark.parametrize("special_tokens", [(), ("[MASK]", "<extra_id_0>")])
+def test_a_vocabulary_that_is_too_small_says_what_is_needed(tokenizer_config, special_tokens):
     with pytest.raises(ConfigError) as caught:
-        train(TEXTS, tokenizer_config(vocab_size=270))
+        train(TEXTS, tokenizer_config(special_tokens=special_tokens, vocab_size=270))
     least = re.fullmatch(
         r"tokenizer.vocab_size=270 is too small for this text's characters; "
         r"set --config.tokenizer.vocab_size=(\d+) or more, or a lower tokenizer.character_coverage",
         str(caught.value),
     )
     least = int(least[1])
-    assert train(TEXTS, tokenizer_config(vocab_size=least)).vocab_size == least
+    assert train(TEXTS, tokenizer_config(special_tokens=special_tokens, vocab_size=least)).vocab_size == least
     with pytest.raises(ConfigError):
-        train(TEXTS, tokenizer_config(vocab_size=least - 1))
+        train(TEXTS, tokenizer_config(special_tokens=special_tokens, vocab_size=least - 1))
 
 
 @pytest.mark.parametrize("texts", [[], ["\n\n"], ["\u2585 \u2585\u2585"]])
