@@ -1,7 +1,6 @@
 """Optimizers and learning-rate schedules by name, composed from Optax."""
 
 import dataclasses
-import re
 from collections.abc import Callable
 
 import jax
@@ -9,9 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from common.errors import choose, require
-
-# Weight decay applies to these parameters: matrices and embeddings, not norms' scales nor biases.
-DECAYED = re.compile(r"(kernel|embedding)$")
+from training.sharding import parameter_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +87,9 @@ def make_schedule(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
 
 
 def decay_mask(params):
-    """True for each parameter that weight decay applies to."""
+    """True for each parameter that weight decay applies to: matrices and embeddings, not norms' scales nor biases."""
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: DECAYED.search(jax.tree_util.keystr(path, simple=True, separator="/")) is not None, params
+        lambda path, _: parameter_path(path).endswith(("kernel", "embedding")), params
     )
 
 

@@ -11,8 +11,8 @@ from jax.sharding import Mesh
 
 from model import Output, Tokens, Transformer, TransformerConfig
 from tasks import LossConfig, Task
-from training.optimizer import DECAYED
-from training.sharding import optimizer_shardings, parameter_path, parameter_shardings, replicated
+from training.optimizer import decay_mask
+from training.sharding import optimizer_shardings, parameter_shardings, replicated
 
 Params = dict[str, Any]
 Batch = dict[str, jax.Array]
@@ -97,9 +97,7 @@ def shardings_of(tree):
 
 def penalty(params: Params, config: LossConfig) -> jax.Array:
     """l1 * sum |w| + l2 * sum w^2, over the parameters that weight decay applies to."""
-    weights = [
-        leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params) if DECAYED.search(parameter_path(path))
-    ]
+    weights = jax.tree.leaves(jax.tree.map(lambda leaf, decays: leaf if decays else None, params, decay_mask(params)))
     l1 = sum(jnp.abs(weight).sum() for weight in weights)
     l2 = sum(jnp.square(weight).sum() for weight in weights)
     return config.l1_penalty * l1 + config.l2_penalty * l2
