@@ -81,7 +81,8 @@ def main() -> int:
                 sampling=SamplingConfig(),
                 seed=config.seed,
             )
-            return [completion.prompt + completion.text for completion in completions]
+            continues = config.model.network == "decoder"  # the others give the whole text, filled
+            return [completion.prompt * continues + completion.text for completion in completions]
 
         encode_prompts(config.training.sample_prompts, config.model, corpus.tokenizer)  # too long? say so now
         trainer = Trainer(config, corpus, folder, display, write_samples)

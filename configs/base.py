@@ -36,6 +36,7 @@ def get_config() -> ConfigDict:
                 "rope_high_rotations": 32.0,  # and those that turn more often are left alone (llama3: 4)
                 "relative_buckets": 32,  # rows of relative_bias
                 "relative_max_distance": 128,  # from which on all tokens share a bucket
+                "bidirectional_prefix": None,  # a prompt's tokens see each other both ways; None: if the task is prefix_lm
                 "sliding_window": None,  # see only tokens less than so many places away (Mistral)
                 "activation": "swiglu",  # relu | gelu | gelu_tanh | swiglu | geglu
                 "use_bias": False,  # in dense layers and layer norms

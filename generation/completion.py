@@ -5,21 +5,26 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from common.errors import ConfigError, UserError
+from common.errors import ConfigError, UserError, require
 from data.tokenizer import Tokenizer
-from generation.decoder import generate
+from generation.decoder import generate, predict
 from generation.sampling import SamplingConfig
+from generation.streams import SpanStream, TextStream
 from model import TransformerConfig
+
+NOT_FINITE = "the model gives no finite probabilities (NaN or infinity in its parameters)"
 
 
 @dataclasses.dataclass(frozen=True)
 class Completion:
-    """What followed a prompt.
+    """What a model made of a prompt.
 
     Attributes:
-        text: without the prompt, and without the stop string that ended it.
+        text: what followed the prompt, without the stop string that ended it; of a prompt with masks or sentinels, the whole
+            text with these filled.
         tokens, logprobs: of all that was generated, natural logarithms under the model's own distribution.
-        finish_reason: "stop" (end of text, or a stop string) or "length".
+        finish_reason: "stop" (end of text, or a stop string; all masks filled) or "length".
+        candidates: for each mask, the likeliest pieces and their probabilities.
     """
 
     prompt: str
@@ -27,56 +32,33 @@ class Completion:
     tokens: list[int]
     logprobs: list[float]
     finish_reason: str
+    candidates: list[list[tuple[str, float]]] = dataclasses.field(default_factory=list)
 
 
-class TextStream:
-    """Tokens in, text out: only what can no longer change, so never half a character nor half a stop string."""
+def encode_prompts(
+    prompts: Sequence[str], config: TransformerConfig, tokenizer: Tokenizer
+) -> tuple[list[list[int]], list[list[int]] | None]:
+    """Token ids with which each text begins, and those that an encoder reads first (None where there is none).
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]):
-        self.tokens: list[int] = []
-        self.text = ""
-        self.stopped = False
-        self._tokenizer, self._stop = tokenizer, stop
-
-    def add(self, token: int) -> str:
-        """Takes a token; returns the text that it settles. Sets `stopped` where a stop string is complete."""
-        self.tokens.append(token)
-        text = self._tokenizer.decode(self.tokens)
-        found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
-        if found:
-            self.stopped = True
-            return self._settle(text[: min(found)])
-        text = text.rstrip("\ufffd")  # bytes of a character that is not complete
-        held = max((_overlap(text, stop) for stop in self._stop), default=0)
-        return self._settle(text[: len(text) - held])
-
-    def end(self) -> str:
-        """The text that was held back."""
-        return "" if self.stopped else self._settle(self._tokenizer.decode(self.tokens))
-
-    def _settle(self, text: str) -> str:
-        new, self.text = text[len(self.text) :], max(text, self.text, key=len)
-        return new
-
-
-def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of `text` may be the start of `stop`."""
-    return next((size for size in range(len(stop) - 1, 0, -1) if text.endswith(stop[:size])), 0)
-
-
-def encode_prompts(prompts: Sequence[str], config: TransformerConfig, tokenizer: Tokenizer) -> list[list[int]]:
-    """Token ids of each prompt, end-of-text first, as documents begin.
+    As in training: end-of-text comes before a document, and after what an encoder-decoder reads.
 
     Raises:
-        ConfigError: a prompt leaves no room in the context.
+        ConfigError: a prompt leaves no room in the context, or has no mask where a network can only fill masks.
     """
-    rows = [[tokenizer.end_of_text, *tokenizer.encode(prompt)] for prompt in prompts]
-    longest = max(map(len, rows), default=0)
-    if longest > config.max_length:
+    texts = [tokenizer.encode(prompt) for prompt in prompts]
+    longest = max(map(len, texts), default=0)
+    if longest + 1 > config.max_length:
         raise ConfigError(
-            f"a prompt of {longest - 1} tokens is too long: this model reads {config.max_length - 1}; shorten it"
+            f"a prompt of {longest} tokens is too long: this model reads {config.max_length - 1}; shorten it"
         )
-    return rows
+    if config.network == "encoder-decoder":
+        return [[tokenizer.end_of_text] for _ in texts], [[*text, tokenizer.end_of_text] for text in texts]
+    if config.network == "encoder":
+        require(
+            all(tokenizer.mask in text for text in texts),
+            "this model fills in what is masked: the prompt must hold [MASK]",
+        )
+    return [[tokenizer.end_of_text, *text] for text in texts], None
 
 
 def complete(
@@ -93,24 +75,31 @@ def complete(
 ) -> list[Completion]:
     """Continues each prompt until the end of text, a stop string, `max_new_tokens`, or the end of the model's context.
 
-    `on_text(row, text)` is called with each piece of text as soon as it is certain.
+    An encoder fills the prompt's masks instead, and an encoder-decoder its sentinels, where it has some. `on_text(row, text)`
+    is called with each piece of text as soon as it is certain.
 
     Raises:
-        ConfigError: a prompt leaves no room in the context.
+        ConfigError: a prompt leaves no room in the context, or has nothing to fill.
         UserError: the model gives no number.
     """
-    rows = encode_prompts(prompts, config, tokenizer)
+    rows, sources = encode_prompts(prompts, config, tokenizer)
     if not rows:
         return []
-    room = config.max_length - max(map(len, rows)) + 1
-    streams = [TextStream(tokenizer, stop) for _ in rows]
-    logprobs: list[list[float]] = [[] for _ in rows]
-    ended = [False] * len(rows)
     allowed = np.arange(config.vocab_size) < tokenizer.vocab_size
     allowed[tokenizer.unknown] = False
-    for tokens, values in generate(params, config, rows, min(max_new_tokens, room), sampling, seed, allowed):
+    if config.network == "encoder":
+        return _fill_masks(params, config, tokenizer, prompts, rows, sampling, seed, allowed, on_text)
+    room = config.max_length - max(map(len, rows)) + 1
+    streams = [
+        SpanStream(tokenizer, source) if set(source) & set(tokenizer.sentinels) else TextStream(tokenizer, stop)
+        for source in sources or rows
+    ]
+    logprobs: list[list[float]] = [[] for _ in rows]
+    ended = [False] * len(rows)
+    decoded = generate(params, config, rows, min(max_new_tokens, room), sampling, seed, allowed, sources)
+    for tokens, values in decoded:
         if not np.isfinite(values).all():
-            raise UserError("the model gives no finite probabilities (NaN or infinity in its parameters)")
+            raise UserError(NOT_FINITE)
         for row, (token, value) in enumerate(zip(tokens.tolist(), values.tolist(), strict=True)):
             if ended[row]:
                 continue
@@ -131,3 +120,39 @@ def complete(
         Completion(prompt, stream.text, stream.tokens, values, "stop" if done else "length")
         for prompt, stream, values, done in zip(prompts, streams, logprobs, ended, strict=True)
     ]
+
+
+def _fill_masks(
+    params,
+    config,
+    tokenizer: Tokenizer,
+    prompts,
+    rows,
+    sampling: SamplingConfig,
+    seed: int,
+    allowed: np.ndarray,
+    on_text,
+) -> list[Completion]:
+    """All masks of a text at once, each as if it were alone."""
+    is_text = np.zeros_like(allowed)
+    is_text[: tokenizer.vocab_size] = tokenizer.is_text
+    chosen, logprobs, likeliest, probabilities = predict(params, config, rows, sampling, seed, allowed & is_text)
+    if not np.isfinite(logprobs).all():
+        raise UserError(NOT_FINITE)
+    completions = []
+    for row, (prompt, tokens) in enumerate(zip(prompts, rows, strict=True)):
+        (masks,) = np.nonzero(np.array(tokens) == tokenizer.mask)
+        filled = np.array(tokens)
+        filled[masks] = chosen[row, masks]
+        candidates = [
+            [
+                (tokenizer.decode([token]), float(probability))
+                for token, probability in zip(likeliest[row, mask], probabilities[row, mask], strict=True)
+            ]
+            for mask in masks
+        ]
+        values = logprobs[row, masks].tolist()
+        text = tokenizer.decode(filled[1:])
+        on_text(row, text)
+        completions.append(Completion(prompt, text, filled[masks].tolist(), values, "stop", candidates))
+    return completions

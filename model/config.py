@@ -56,6 +56,7 @@ class TransformerConfig:
     relative_buckets: int = 32
     relative_max_distance: int = 128
     sliding_window: int | None = None
+    bidirectional_prefix: bool | None = None
     activation: str = "gelu_tanh"
     use_bias: bool = True
     qkv_bias: bool | None = None
@@ -90,6 +91,7 @@ class TransformerConfig:
         self._default("num_kv_heads", self.num_heads)
         self._default("mlp_dim", 4 * self.embed_dim)
         self._default("qkv_bias", self.use_bias)
+        self._default("bidirectional_prefix", False)
         self._default("rope_original_length", self.max_length)
         for name in ("num_kv_heads", "head_dim", "mlp_dim", "rope_original_length"):
             require(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")

@@ -94,7 +94,7 @@ def build_config(settings: Settings, vocab_size: int | None = None) -> RunConfig
     for name in sorted(SECTIONS, key=lambda name: name == "model"):  # last, since others give it sizes
         kind, value = SECTIONS[name], settings[name]
         if name == "model" and isinstance(value, Mapping):
-            value = _fill_in(value, values["tokenizer"].vocab_size, vocab_size, values["data"].sequence_length)
+            value = _fill_in(value, values, vocab_size)
         values[name] = (_build_section if dataclasses.is_dataclass(kind) else _checked)(name, value, kind)
     return RunConfig(**values)
 
@@ -111,20 +111,19 @@ def _build_section(name: str, section: Any, kind: type) -> Any:
         raise ConfigError(f"{name}.{error}") from error
 
 
-def _fill_in(model: Mapping[str, Any], planned: int, pieces: int | None, sequence_length: int) -> dict[str, Any]:
-    """The model's settings, with what is worked out from other sections.
-
-    `planned` pieces are what the tokenizer is asked for, `pieces` what it has.
-    """
+def _fill_in(model: Mapping[str, Any], others: Mapping[str, Any], pieces: int | None) -> dict[str, Any]:
+    """The model's settings, with what is worked out from `others`: the tokenizer may be asked for more pieces than it has."""
     model = dict(model)
     if model.get("vocab_size", ...) is None:
-        model["vocab_size"] = pieces or planned
+        model["vocab_size"] = pieces or others["tokenizer"].vocab_size
     elif pieces and type(model.get("vocab_size")) is int and model["vocab_size"] < pieces:
         raise ConfigError(
             f"model.vocab_size={model['vocab_size']} is below the tokenizer's {pieces} pieces; raise it, or set None"
         )
     if model.get("max_length", ...) is None:
-        model["max_length"] = sequence_length
+        model["max_length"] = others["data"].sequence_length
+    if model.get("bidirectional_prefix", ...) is None:
+        model["bidirectional_prefix"] = others["task"] == "prefix_lm"
     if model.get("dtype") == "auto":
         model["dtype"] = default_dtype()
     return model

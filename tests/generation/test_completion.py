@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from common.errors import ConfigError, UserError
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 from generation import completion as module
-from generation.completion import TextStream, complete
+from generation.completion import complete
 from generation.sampling import SamplingConfig
+from generation.streams import TextStream
 from model import TransformerConfig
 from training.step import init_params
 
@@ -101,7 +102,7 @@ CONFIG = TransformerConfig(vocab_size=320, max_length=24, decoder_layers=1, embe
 def script(monkeypatch, *rows: list[int], logprob: float = -0.5) -> None:
     """Makes the network say `rows`, and after them end-of-text for ever."""
 
-    def generate(params, config, prompts, max_new_tokens, sampling, seed, allowed):
+    def generate(params, config, prompts, max_new_tokens, sampling, seed, allowed, sources):
         steps = itertools.zip_longest(*rows, fillvalue=tokenizer().end_of_text)
         steps = itertools.chain(steps, itertools.repeat((tokenizer().end_of_text,) * len(rows)))
         for step in itertools.islice(steps, max_new_tokens):
@@ -194,3 +195,51 @@ def test_streamed_text_is_the_completions_text_with_a_real_network():
     assert [completion.text for completion in found] == streamed
     assert {completion.finish_reason for completion in found} >= {"stop", "length"}
     assert not any("t" in text or "好" in text for text in streamed)
+
+
+ENCODER = dict(vocab_size=320, max_length=24, embed_dim=8, num_heads=1, encoder_layers=1)
+
+
+@functools.cache
+def masking() -> Tokenizer:
+    return train(
+        ["the cat sat on the mat"] * 20, TokenizerConfig(290, "bpe", 1.0, True, True, ("[MASK]", "<extra_id_0>"))
+    )
+
+
+def test_an_encoder_fills_each_mask_with_its_likeliest_piece_and_names_others():
+    config = TransformerConfig(**ENCODER)
+    params = init_params(config, jax.random.key(0))
+    seen = []
+    prompts = ["the [MASK] sat on [MASK]", "[MASK]"]
+    options = {"max_new_tokens": 1, "sampling": GREEDY, "on_text": lambda row, text: seen.append((row, text))}
+    found = complete(params, config, masking(), prompts, **options)
+    assert seen == [(row, completion.text) for row, completion in enumerate(found)]
+    for prompt, completion in zip(prompts, found, strict=True):
+        assert len(completion.tokens) == len(completion.candidates) == prompt.count("[MASK]")
+        for token, value, candidates in zip(completion.tokens, completion.logprobs, completion.candidates, strict=True):
+            assert masking().is_text[token]
+            chances = [chance for _, chance in candidates]
+            assert len(candidates) == 5 and chances == sorted(chances, reverse=True)
+            assert candidates[0][0] == masking().decode([token])
+            assert 0 < np.exp(value) <= chances[0]  # of all pieces, and of those that are text
+        expected = prompt
+        for candidates in completion.candidates:
+            expected = expected.replace("[MASK]", candidates[0][0], 1)
+        assert completion.text == expected
+
+
+def test_a_prompt_without_a_mask_is_refused_where_there_is_nothing_else_to_do():
+    config = TransformerConfig(**ENCODER)
+    with pytest.raises(ConfigError, match=r"must hold \[MASK\]"):
+        complete({}, config, masking(), ["the cat"], max_new_tokens=1, sampling=GREEDY)
+
+
+def test_an_encoder_decoder_fills_sentinels():
+    config = TransformerConfig(**ENCODER, decoder_layers=1)
+    params = init_params(config, jax.random.key(0))
+    filled, plain = complete(
+        params, config, masking(), ["the <extra_id_0> sat", "the cat"], max_new_tokens=6, sampling=GREEDY
+    )
+    assert filled.text.startswith("the ") and filled.text.endswith(" sat")
+    assert plain.text == masking().decode(plain.tokens)

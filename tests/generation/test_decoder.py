@@ -41,7 +41,7 @@ def network(config: TransformerConfig):
     """Parameters, all of them random: biases and norms too."""
     tokens = jnp.ones((1, 1), jnp.int32)
     tokens = Tokens(tokens, tokens, tokens)
-    shapes = jax.eval_shape(lambda: Transformer(config).init(jax.random.key(0), tokens)["params"])
+    shapes = jax.eval_shape(lambda: Transformer(config).init(jax.random.key(0), tokens, tokens)["params"])
     random = np.random.default_rng(0)
 
     def values(path, leaf):
@@ -82,6 +82,56 @@ def test_greedy_tokens_and_log_probabilities_are_those_of_the_full_forward_pass(
         assert before.argmax(-1).tolist() == row
         np.testing.assert_allclose(values, log_softmax(before).max(-1), atol=1e-5)
     assert len(set(tokens.flatten().tolist())) > 2  # the network does not say one word
+
+
+T5 = TransformerConfig(
+    vocab_size=48,
+    max_length=64,
+    embed_dim=16,
+    num_heads=2,
+    decoder_layers=2,
+    encoder_layers=1,
+    norm="rmsnorm",
+    position="relative_bias",
+    use_bias=False,
+)
+
+
+def test_an_encoder_decoder_gives_the_tokens_of_the_full_forward_pass():
+    """Sources of several lengths, read once; each row as if it were alone."""
+    params, starts = network(T5), [[1]] * len(PROMPTS)
+    steps = list(generate(params, T5, starts, 10, GREEDY, 0, ALL, sources=PROMPTS))
+    tokens = np.stack([tokens for tokens, _ in steps], 1)
+    for source, row in zip(PROMPTS, tokens, strict=True):
+        texts = [np.array([text]) for text in ([1, *row], source)]
+        sides = [Tokens(text, np.arange(text.size)[None], np.ones_like(text)) for text in texts]
+        logits = Transformer(T5).apply({"params": params}, *sides).logits_BTV[0]
+        assert logits.argmax(-1)[:-1].tolist() == row.tolist()
+    assert len({tuple(row) for row in tokens.tolist()}) == len(PROMPTS)  # what was read matters
+
+
+def test_a_prompt_as_a_prefix_is_seen_both_ways():
+    config = dataclasses.replace(GPT, bidirectional_prefix=True)
+    params = network(config)
+    tokens, _ = run(params, config, PROMPTS)
+    for prompt, row in zip(PROMPTS, tokens, strict=True):
+        text = np.array([[*prompt, *row]])
+        whole = Tokens(
+            text, np.arange(text.size)[None], np.ones_like(text), prefix=np.arange(text.size)[None] < len(prompt)
+        )
+        logits = Transformer(config).apply({"params": params}, whole).logits_BTV[0]
+        assert logits[len(prompt) - 1 : -1].argmax(-1).tolist() == row.tolist()
+    assert (tokens != run(params, GPT, PROMPTS)[0]).any()
+
+
+def test_a_prompt_may_fill_a_context_that_is_no_power_of_two():
+    config = dataclasses.replace(GPT, max_length=40)
+    params = network(config)
+    prompt = [2 + place % 40 for place in range(33)]
+    tokens, logprobs = run(params, config, [prompt], count=4)
+    assert np.isfinite(logprobs).all()
+    logits = np.asarray(forward(params, np.array([[*prompt, *tokens[0]]]), config))[0, 32:-1]
+    assert logits.argmax(-1).tolist() == tokens[0].tolist()
 
 
 def test_prompts_of_several_lengths_get_together_what_they_get_alone():

@@ -1,0 +1,20 @@
+"""T5's design, small: it learns to write the spans that sentinels stand for, in minutes on two CPU cores."""
+
+from configs import base
+
+
+def get_config():
+    config = base.get_config()
+    config.task = "span_corruption"
+    config.model.update(
+        {
+            "encoder_layers": 3,
+            "decoder_layers": 3,
+            "position": "relative_bias",
+            "activation": "geglu",
+            "tie_embeddings": False,
+        }
+    )
+    config.tokenizer.special_tokens = tuple(f"<extra_id_{number}>" for number in reversed(range(20)))
+    config.training.sample_prompts = ("zh: 我<extra_id_0>学生。", "en: I <extra_id_0> student.")
+    return config

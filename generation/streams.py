@@ -1,0 +1,70 @@
+"""From tokens as they come to text."""
+
+from collections.abc import Sequence
+
+from data.tokenizer import Tokenizer
+
+
+class TextStream:
+    """Tokens in, text out: only what can no longer change, so never half a character nor half a stop string."""
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]):
+        self.tokens: list[int] = []
+        self.text = ""
+        self.stopped = False
+        self._tokenizer, self._stop = tokenizer, stop
+
+    def add(self, token: int) -> str:
+        """Takes a token; returns the text that it settles. Sets `stopped` where a stop string is complete."""
+        self.tokens.append(token)
+        text = self._tokenizer.decode(self.tokens)
+        found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
+        if found:
+            self.stopped = True
+            return self._settle(text[: min(found)])
+        text = text.rstrip("\ufffd")  # bytes of a character that is not complete
+        held = max((_overlap(text, stop) for stop in self._stop), default=0)
+        return self._settle(text[: len(text) - held])
+
+    def end(self) -> str:
+        """The text that was held back."""
+        return "" if self.stopped else self._settle(self._tokenizer.decode(self.tokens))
+
+    def _settle(self, text: str) -> str:
+        new, self.text = text[len(self.text) :], max(text, self.text, key=len)
+        return new
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of `text` may be the start of `stop`."""
+    return next((size for size in range(len(stop) - 1, 0, -1) if text.endswith(stop[:size])), 0)
+
+
+class SpanStream:
+    """As `TextStream`, for what is written in the place of sentinels: the whole text, once all of them are filled.
+
+    A sentinel, and what follows it up to the next one, fills the place of that sentinel in `source`.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, source: Sequence[int]):
+        self.tokens: list[int] = []
+        self.text = ""
+        self.stopped = False
+        self._tokenizer, self._source = tokenizer, source
+        self._open = [token for token in source if token in tokenizer.sentinels]
+        self._spans: dict[int, list[int]] = {token: [] for token in self._open}
+        self._span: list[int] = []
+
+    def add(self, token: int) -> str:
+        self.tokens.append(token)
+        if token in self._tokenizer.sentinels:
+            self.stopped = all(self._spans.values()) and token not in self._spans
+            self._span = self._spans.get(token, [])
+        else:
+            self._span.append(token)
+        return self.end() if self.stopped else ""
+
+    def end(self) -> str:
+        filled = [part for token in self._source for part in self._spans.get(token) or [token]]
+        self.text = self._tokenizer.decode(filled)
+        return self.text
