@@ -1,0 +1,182 @@
+"""Named arrays from a folder of published weights: safetensors, memory-mapped, a piece at a time; or PyTorch's own file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes  # noqa: F401 (gives NumPy bfloat16)
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from common.errors import UserError
+
+PIECE = 1 << 24  # bytes, about
+NUMBERS = ("F16", "BF16", "F32", "F64")
+
+
+class Tensors:
+    """Arrays by name. Nothing is read but what is asked for."""
+
+    def __init__(self, where: Mapping[str, Any]):
+        """`where`: name -> a file that has it; a file answers `shape(name)` and `read(name, start, stop)`."""
+        self._where = dict(where)
+
+    @property
+    def names(self) -> set[str]:
+        return set(self._where)
+
+    def renamed(self, names: Mapping[str, str]) -> Tensors:
+        """The same arrays; `names`: as they are stored -> as they are to be called."""
+        return Tensors({names[name]: _Alias(file, name) for name, file in self._where.items()})
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._where[name].shape(name))
+
+    def pieces(self, name: str) -> Iterator[tuple[slice, np.ndarray]]:
+        """The array in pieces along its first axis, each with where it stands.
+
+        Raises:
+            UserError: it is not of floating-point numbers, cannot be read, or has NaN or infinity.
+        """
+        shape = self.shape(name) or (1,)
+        rows = max(1, PIECE // (4 * int(np.prod(shape[1:])))) if len(shape) > 1 else shape[0]
+        for start in range(0, shape[0], rows):
+            span = slice(start, min(start + rows, shape[0]))
+            piece = self._where[name].read(name, span.start, span.stop)
+            if not np.isfinite(piece).all():
+                raise UserError(f"{name} holds numbers that are not finite; the file is damaged, fetch it again")
+            yield span, piece
+
+    def equal(self, one: str, other: str) -> bool:
+        """Whether two arrays are the same, bit for bit."""
+        return self.shape(one) == self.shape(other) and all(
+            a.dtype == b.dtype and a.tobytes() == b.tobytes()
+            for (_, a), (_, b) in zip(self.pieces(one), self.pieces(other), strict=True)
+        )
+
+
+class _Alias:
+    def __init__(self, file, stored: str):
+        self._file, self._stored = file, stored
+
+    def shape(self, name: str):
+        return self._file.shape(self._stored)
+
+    def read(self, name: str, start: int, stop: int) -> np.ndarray:
+        return self._file.read(self._stored, start, stop)
+
+
+class _Safetensors:
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self._file = safe_open(str(path), framework="numpy")
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{path} is damaged, or no safetensors file: {error}; fetch it again") from error
+        self.names = set(self._file.keys())
+
+    def shape(self, name: str):
+        return self._file.get_slice(name).get_shape()
+
+    def read(self, name: str, start: int, stop: int) -> np.ndarray:
+        piece = self._file.get_slice(name)
+        if piece.get_dtype() not in NUMBERS:
+            raise UserError(f"{self.path}: {name} is {piece.get_dtype()}; supported: {', '.join(NUMBERS)}")
+        try:
+            return piece[start:stop] if piece.get_shape() else self._file.get_tensor(name)
+        except (SafetensorError, ValueError, TypeError) as error:
+            raise UserError(f"{self.path}: {name} cannot be read ({error})") from error
+
+
+class _PyTorch:
+    """A file of pickled tensors, which only PyTorch reads; nothing in it but tensors is let in."""
+
+    def __init__(self, path: Path):
+        try:
+            import torch
+        except ImportError:
+            raise UserError(
+                f"{path} is PyTorch's own format, and torch is not installed; pip install torch, or fetch the model's "
+                "safetensors"
+            ) from None
+        self.path, self._bfloat16 = path, torch.bfloat16
+        try:
+            self._tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as error:  # pickle, zip and torch raise many kinds for a damaged or an unsafe file
+            reason = str(error).split("\n")[0]
+            raise UserError(f"{path} cannot be read with weights_only=True: {reason}") from error
+        self.names = {name for name, value in self._tensors.items() if isinstance(value, torch.Tensor)}
+
+    def shape(self, name: str):
+        return self._tensors[name].shape
+
+    def read(self, name: str, start: int, stop: int) -> np.ndarray:
+        tensor = self._tensors[name][start:stop].detach()
+        if not tensor.dtype.is_floating_point:
+            raise UserError(f"{self.path}: {name} is {tensor.dtype}, not of floating-point numbers")
+        if tensor.dtype == self._bfloat16:
+            return tensor.view(dtype=_torch_uint16()).numpy().view("bfloat16")
+        return tensor.numpy()
+
+
+def _torch_uint16():
+    import torch
+
+    return torch.uint16
+
+
+# One file, or an index of many; the first that is there is taken.
+FORMATS = (("model.safetensors", _Safetensors), ("pytorch_model.bin", _PyTorch))
+
+
+def open_tensors(folder: Path) -> Tensors:
+    """The tensors of `model.safetensors`, of several files with their index, or of `pytorch_model.bin`.
+
+    Raises:
+        UserError: there are none, a file is missing or damaged, or the index and the files disagree.
+    """
+    for name, kind in FORMATS:
+        index = folder / f"{name}.index.json"
+        if (folder / name).is_file():
+            file = kind(folder / name)
+            return Tensors(dict.fromkeys(file.names, file))
+        if index.is_file():
+            return _indexed(folder, index, kind)
+    raise UserError(f"{folder} has no weights: {', '.join(name for name, _ in FORMATS)} or an index of several")
+
+
+def _indexed(folder: Path, index: Path, kind) -> Tensors:
+    file_of = read_json(index).get("weight_map")
+    if not isinstance(file_of, dict) or not all(isinstance(name, str) for name in file_of.values()):
+        raise UserError(f"{index} has no weight_map")
+    files = {}
+    for name in sorted(set(file_of.values())):
+        if Path(name).name != name or not (folder / name).is_file():
+            raise UserError(f"{folder} has no {name}, which {index.name} names; fetch it too")
+        files[name] = kind(folder / name)
+    for name, file in file_of.items():
+        if name not in files[file].names:
+            raise UserError(f"{folder / file} has no {name}, which {index.name} says it has")
+    for name, file in files.items():
+        if extra := sorted(file.names - file_of.keys()):
+            raise UserError(f"{folder / name} has {extra[0]}, which {index.name} does not name")
+    return Tensors({name: files[file] for name, file in file_of.items()})
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} cannot be read ({reason})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a JSON object")
+    return content

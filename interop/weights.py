@@ -1,0 +1,142 @@
+"""A folder of published weights as our config and parameters, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from common.errors import ConfigError, UserError, choose
+from interop.families import FAMILIES
+from interop.family import Family, Json
+from interop.layout import abstract_params, by_path, nameless, shape, views
+from interop.reader import Tensors, open_tensors, read_json
+from model import TransformerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A folder that was looked through: what it holds fits together, but nothing large was read.
+
+    Attributes:
+        theirs: config.json.
+        left_out: tensors that are not taken over, though they are no copies and no buffers: heads of other tasks.
+    """
+
+    family: Family
+    theirs: Json
+    config: TransformerConfig
+    tensors: Tensors
+    left_out: tuple[str, ...]
+
+
+def look_through(folder: Path) -> Published:
+    """The model of `folder`, checked by name, field and shape.
+
+    Raises:
+        UserError: an unknown family, a field or a tensor that is not supported, missing, surplus or of another shape.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} has no config.json; give a folder of published weights")
+    theirs = read_json(folder / "config.json")
+    try:
+        family = choose(FAMILIES, theirs.get("model_type", ""), "config.json: model_type")
+    except ConfigError as error:
+        raise UserError(str(error)) from error
+    tensors = _as_named_now(open_tensors(folder), family)
+    repeats = {
+        copy
+        for copy, original in family.copies.items()
+        if {copy, original} <= tensors.names and tensors.equal(copy, original)
+    }
+    config = family.config(theirs, tensors.names - repeats)
+    expected = views(family.rows(config), by_path(empty_params(config)))
+    return Published(family, theirs, config, tensors, _agree(family, tensors, expected, repeats))
+
+
+def read_params(published: Published, dtype: str = "float32"):
+    """The parameters, read a piece at a time into arrays that are made once.
+
+    Raises:
+        UserError: a tensor cannot be read, or is damaged.
+    """
+    params = empty_params(published.config, dtype)
+    for name, parts in views(published.family.rows(published.config), by_path(params)).items():
+        for span, piece in published.tensors.pieces(name):
+            start = 0
+            for part in parts:
+                part[span] = piece[..., start : start + part.shape[-1]]
+                start += part.shape[-1]
+    return params
+
+
+def published_tensors(family: Family, config: TransformerConfig, params) -> Iterator[tuple[str, np.ndarray]]:
+    """The tensors of our parameters under their names, one after the other; in the dtype that ours have."""
+    rows = family.rows(config)
+    for name, parts in views(rows, {path: np.asarray(leaf) for path, leaf in by_path(params).items()}).items():
+        bare = name.removeprefix(family.prefix) if config.head == "none" else name
+        yield bare, np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1))
+
+
+def family_of(config: TransformerConfig, preferred: str | None = None) -> Family:
+    """The family that a network of ours is of; the one it came from, where it still is.
+
+    Raises:
+        UserError: it is of none; the message says what stands in the way of the nearest.
+    """
+    found = {}
+    params = by_path(empty_params(config))
+    for family in sorted(FAMILIES.values(), key=lambda family: family.model_type != preferred):
+        rows = family.rows(config)
+        differences = family.differences(config, views(rows, params).keys())
+        differences += [f"{path} (no such tensor in {family.model_type})" for path in nameless(rows, params)]
+        if not differences:
+            return family
+        found[family.model_type] = differences
+    nearest = min(found, key=lambda name: len(found[name]))
+    raise UserError(
+        f"no published family has this architecture; nearest is {nearest}, but for {', '.join(found[nearest])}"
+    )
+
+
+def empty_params(config: TransformerConfig, dtype: str = "float32"):
+    """Parameters of any content; memory is taken only where it is written to."""
+    return jax.tree.map(lambda leaf: np.empty(leaf.shape, dtype), abstract_params(config))
+
+
+def _as_named_now(tensors: Tensors, family: Family) -> Tensors:
+    """Old names as they are now, and the prefix that a model without its head goes without."""
+    names = {}
+    for name in tensors.names:
+        now = name
+        for old, new in family.renamed.items():
+            now = now.replace(old, new)
+        names[name] = now
+    if not any(name.startswith(family.prefix) for name in names.values()):
+        names = {name: now if now.startswith(family.heads) else family.prefix + now for name, now in names.items()}
+    return tensors.renamed(names)
+
+
+def _agree(family: Family, tensors: Tensors, expected, repeats: set[str]) -> tuple[str, ...]:
+    """Refuses tensors that are missing, surplus or of another shape; those that are left out, and hold something."""
+
+    def refuse(names: list[str], what: str) -> None:
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise UserError(f"the weights do not agree with config.json: {names[0]} {what}{more}")
+
+    refuse(sorted(expected.keys() - tensors.names), "is missing")
+    surplus = tensors.names - expected.keys() - repeats
+    silent = {name for name in surplus if any(re.fullmatch(pattern, name) for pattern in family.buffers)}
+    left_out = {name for name in surplus - silent if any(re.fullmatch(pattern, name) for pattern in family.left_out)}
+    for name in sorted(surplus & family.copies.keys() - silent - left_out):
+        refuse([name], f"is not the same as {family.copies[name]}, with which config.json ties it")
+    refuse(sorted(surplus - silent - left_out), "is not part of this network")
+    for name, parts in expected.items():
+        if tensors.shape(name) != shape(parts):
+            refuse([name], f"has shape {tensors.shape(name)}, not {shape(parts)}")
+    return tuple(sorted(left_out))
