@@ -13,75 +13,23 @@ from model import TransformerConfig
 REQUIRED = object()
 Json = dict[str, Any]
 
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Fields of config.json that say nothing of the network's numbers, in all families.
-IGNORED = frozenset(
-    [
-        "architectures",
-        "model_type",
-        "transformers_version",
-        "torch_dtype",
-        "dtype",
-        "use_cache",
-        "_name_or_path",
-        "name_or_path",
-        "id2label",
-        "label2id",
-        "problem_type",
-        "num_labels",
-        "return_dict",
-        "return_dict_in_generate",
-        "output_hidden_states",
-        "output_attentions",
-        "output_past",
-        "output_scores",
-        "task_specific_params",
-        "finetuning_task",
-        "tokenizer_class",
-        "prefix",
-        "bos_token_id",
-        "eos_token_id",
-        "pad_token_id",
-        "sep_token_id",
-        "mask_token_id",
-        "cls_token_id",
-        "decoder_start_token_id",
-        "forced_bos_token_id",
-        "forced_eos_token_id",
-        "is_encoder_decoder",
-        "chunk_size_feed_forward",
-        "gradient_checkpointing",
-        "classifier_dropout",
-        "attn_implementation",
-        "_attn_implementation",
-        "_attn_implementation_autoset",
-        "auto_map",
-        "max_length",
-        "min_length",
-        "do_sample",
-        "num_beams",
-        "temperature",
-        "top_k",
-        "top_p",
-        "typical_p",
-        "repetition_penalty",
-        "length_penalty",
-        "no_repeat_ngram_size",
-        "encoder_no_repeat_ngram_size",
-        "num_return_sequences",
-        "early_stopping",
-        "diversity_penalty",
-        "num_beam_groups",
-        "bad_words_ids",
-        "suppress_tokens",
-        "begin_suppress_tokens",
-        "exponential_decay_length_penalty",
-        "remove_invalid_values",
-        "tf_legacy_loss",
-        "torchscript",
-        "use_bfloat16",
-        "unsloth_version",
-        "unsloth_fixed",
-    ]
+IGNORED = words(
+    """architectures model_type transformers_version torch_dtype dtype use_cache _name_or_path name_or_path
+    id2label label2id problem_type num_labels return_dict return_dict_in_generate output_hidden_states
+    output_attentions output_past output_scores task_specific_params finetuning_task tokenizer_class prefix
+    bos_token_id eos_token_id pad_token_id sep_token_id mask_token_id cls_token_id decoder_start_token_id
+    forced_bos_token_id forced_eos_token_id is_encoder_decoder chunk_size_feed_forward gradient_checkpointing
+    classifier_dropout attn_implementation _attn_implementation _attn_implementation_autoset auto_map max_length
+    min_length do_sample num_beams temperature top_k top_p typical_p repetition_penalty length_penalty
+    no_repeat_ngram_size encoder_no_repeat_ngram_size num_return_sequences early_stopping diversity_penalty
+    num_beam_groups bad_words_ids suppress_tokens begin_suppress_tokens exponential_decay_length_penalty
+    remove_invalid_values tf_legacy_loss torchscript use_bfloat16 unsloth_version unsloth_fixed"""
 )
 # What must not be switched on, where a config has it.
 NEVER = {"is_decoder": (False, None), "add_cross_attention": (False, None), "pruned_heads": ({}, None)}

@@ -1,6 +1,6 @@
 """GPT-2 (Radford et al. 2019). Its dense layers are "Conv1D", with kernels [in, out]; queries, keys and values are one."""
 
-from interop.family import Family, Field
+from interop.family import Family, Field, words
 from interop.layout import TABLE, TABLE_OF_HEADS, VECTOR, Row, dense, embedding, norm
 
 ATTENTION = "decoder/blocks/attention"
@@ -49,18 +49,9 @@ GPT2 = Family(
     ),
     always={"norm": "layernorm", "norm_position": "pre", "position": "learned", "use_bias": True},
     only={"scale_attn_weights": (True,), "scale_attn_by_inverse_layer_idx": (False,)},
-    ignored=frozenset(
-        [
-            "n_ctx",
-            "embd_pdrop",
-            "attn_pdrop",
-            "reorder_and_upcast_attn",
-            "summary_type",
-            "summary_use_proj",
-            "summary_activation",
-            "summary_proj_to_labels",
-            "summary_first_dropout",
-        ]
+    ignored=words(
+        """n_ctx embd_pdrop attn_pdrop reorder_and_upcast_attn summary_type summary_use_proj summary_activation
+        summary_proj_to_labels summary_first_dropout"""
     ),
     rows=lambda config: ROWS,
     prefix="transformer.",

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from interop.family import Family, Field, Json, unsupported
+from interop.family import Family, Field, Json, unsupported, words
 from interop.layout import LINEAR_OF_HEADS, Row, dense, embedding, norm
 from model import TransformerConfig
 
@@ -112,16 +112,9 @@ def _family(model_type: str, class_prefix: str, feed_forward: str, scales: bool)
             "use_bias": False,
             "scale_attention": False,
         },
-        ignored=frozenset(
-            [
-                "initializer_factor",
-                "dense_act_fn",
-                "is_gated_act",
-                "num_decoder_layers",
-                "tie_word_embeddings",
-                "scale_decoder_outputs",
-                "tokenizer_class",
-            ]
+        ignored=words(
+            """initializer_factor dense_act_fn is_gated_act num_decoder_layers tie_word_embeddings
+            scale_decoder_outputs tokenizer_class"""
         ),
         rows=rows,
         copies={
