@@ -16,11 +16,10 @@ from training.step import Params, TrainState
 
 
 def checksums(tree) -> dict[str, int]:
-    """A 32-bit checksum of each array, by path, the same however it is sharded.
+    """A 32-bit checksum of each array of at most 32 bits an element, by path, the same however it is sharded.
 
     The sum over elements of bits * (2 i + 1) mod 2^32, i being the element's index: odd factors let no flipped bit cancel.
     """
-
     paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(tree), strict=True)
     values = jax.device_get(_checksum_all(leaves))
     return {parameter_path(path): int(value) for path, value in zip(paths, values, strict=True)}
@@ -30,7 +29,7 @@ def checksums(tree) -> dict[str, int]:
 def _checksum_all(leaves):
     def checksum(leaf):
         leaf = jnp.atleast_1d(leaf)
-        bits = jax.lax.bitcast_convert_type(leaf, jnp.uint32).astype(jnp.uint32)
+        bits = leaf.view(f"uint{8 * leaf.dtype.itemsize}").astype(jnp.uint32)
         index = jnp.zeros(leaf.shape, jnp.uint32)
         for axis, size in enumerate(leaf.shape):
             index = index * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, leaf.shape, axis)
@@ -112,10 +111,11 @@ class Checkpoints:
     def restore(self, abstract: TrainState, say: Callable[[str], None]) -> TrainState | None:
         """The newest good state, in the shardings of `abstract`; None where there is no checkpoint.
 
-        Checkpoints that cannot be read are said and moved out of the way, to `damaged/` beside the folder.
+        Checkpoints that are damaged are said and moved out of the way, to `damaged/` beside the folder.
 
         Raises:
-            UserError: there are checkpoints, and none is good.
+            UserError: there are checkpoints, and none is good; the newest good one has other arrays than `abstract`; a
+                file cannot be read now, though it may be good.
         """
 
         def read(step: int) -> TrainState:
@@ -131,7 +131,7 @@ class Checkpoints:
         """The parameters of `step`, or of the newest good checkpoint, and the step.
 
         Raises:
-            UserError: there is none.
+            UserError: there is none; it has other arrays than `abstract`; a file cannot be read now.
         """
 
         def read(step: int) -> tuple[Params, int]:
@@ -147,8 +147,13 @@ class Checkpoints:
         for step in reversed(self.steps()) if only is None else [only]:
             try:
                 found = read(step)
+            except UserError:
+                raise
             except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is not as it should be
                 problem = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+                if _is_of_the_system(error):
+                    path = self.folder / str(step)
+                    raise UserError(f"{path} cannot be read now ({problem}); try again, or move it away") from error
                 bad.append(step)
                 if only is None:
                     say(f"the checkpoint of step {step} cannot be read ({problem}); trying the one before")
@@ -173,6 +178,16 @@ class Checkpoints:
         self._manager.reload()
 
     def _read(self, step: int, item: str, abstract):
+        """`item` of the checkpoint of `step`, in the shapes, dtypes and shardings of `abstract`."""
+        stored = _describe(ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / item).tree)
+        wanted = _describe(abstract)
+        other = sorted(path for path in stored.keys() | wanted.keys() if stored.get(path) != wanted.get(path))
+        if other:
+            shown = "; ".join(f"{path}: {stored.get(path, 'none')} -> {wanted.get(path, 'none')}" for path in other[:3])
+            raise UserError(
+                f"the checkpoint of step {step} holds other arrays than this code makes of config.json ({shown}"
+                f"{'; …' if len(other) > 3 else ''}); use the code that it was made with, or give another --workdir=DIR"
+            )
         args = {item: ocp.args.StandardRestore(abstract), "checksums": ocp.args.JsonRestore()}
         restored = self._manager.restore(step, args=ocp.args.Composite(**args))
         expected, found = restored.checksums[item], checksums(restored[item])
@@ -180,6 +195,21 @@ class Checkpoints:
         if wrong:
             raise ValueError(f"the checksum of {sorted(wrong)[0]} is wrong")
         return restored[item]
+
+
+def _describe(tree) -> dict[str, str]:
+    """What each array is, as `float32[4, 8]`, by path; of real or abstract arrays, or Orbax's record of them."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {parameter_path(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
+
+
+def _is_of_the_system(error: Exception) -> bool:
+    """Whether it is the file system that fails, by its status in TensorStore, and not what the file holds."""
+    if isinstance(error, OSError):
+        return not isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+    return str(error).startswith(
+        ("UNAVAILABLE", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "UNKNOWN")
+    )
 
 
 def _without_params(state: TrainState) -> dict:

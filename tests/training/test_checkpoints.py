@@ -1,5 +1,7 @@
 """What is saved comes back bit for bit or not at all; what is damaged is found, said and moved away."""
 
+import dataclasses
+import errno
 import json
 import re
 import shutil
@@ -165,15 +167,6 @@ def flip(path, at=0.5):
     path.write_bytes(data)
 
 
-def foreign(step):
-    other = step.parent.parent / "other"
-    checkpoints = Checkpoints(other)
-    checkpoints.save(make_state(int(step.name), width=16), 1.0)
-    checkpoints.wait()
-    shutil.rmtree(step)
-    shutil.copytree(other / step.name, step)
-
-
 def other_values(step):
     """A step whose arrays are sound, but are not those that its checksums were taken of."""
     other = step.parent.parent / "other"
@@ -194,7 +187,6 @@ DAMAGE = {
     "no state": lambda step: shutil.rmtree(step / "state"),
     "no checksums": lambda step: shutil.rmtree(step / "checksums"),
     "an empty folder": lambda step: [shutil.rmtree(step), step.mkdir()],
-    "foreign": foreign,
     "other values": other_values,
 }
 
@@ -248,6 +240,58 @@ def test_all_damaged(saved, tmp_path):
         restore(folder)
     assert caught.value.status == 1
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()) == files
+
+
+def wider(state):
+    return dataclasses.replace(state, params=make_state(1, width=16).params)
+
+
+def without_momentum(state):
+    return dataclasses.replace(state, optimizer=({"count": state.optimizer[0]["count"]}, ()))
+
+
+def halved(state):
+    return dataclasses.replace(state, params=jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state.params))
+
+
+@pytest.mark.parametrize(
+    "change, difference",
+    [
+        (wider, r"\(layer/matrix: float32\[4, 8\] -> float32\[4, 16\]\)"),
+        (without_momentum, r"\(optimizer/0/mu/matrix: float32\[4, 8\] -> none; optimizer/0/mu/vector: .* -> none\)"),
+        (halved, r"layer/matrix: float32\[4, 8\] -> bfloat16\[4, 8\]; .*"),
+    ],
+)
+def test_of_another_network_or_optimizer(saved, tmp_path, change, difference):
+    """Said as what it is; nothing is damaged, and all stays where it was."""
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(saved, folder)
+    with pytest.raises(
+        UserError, match=f"step 3 holds other arrays than this code makes of config.json .*{difference}"
+    ):
+        Checkpoints(folder).restore(abstract_of(change(make_state(1))), pytest.fail)
+    assert Checkpoints(folder).steps() == [1, 2, 3]
+    assert not (tmp_path / "damaged").exists()
+
+
+def loop_of_links(path):
+    path.unlink()
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("file", ["arrays", "checksums"])
+def test_a_file_system_that_fails_damages_nothing(saved, tmp_path, monkeypatch, file):
+    """As a network file system that is away for a moment: an error, and all stays where it was."""
+    folder = tmp_path / "checkpoints"
+    shutil.copytree(saved, folder)
+    if file == "arrays":
+        loop_of_links(largest(folder / "3", "params"))  # a fault of the system that also root meets
+    else:
+        gone = OSError(errno.ESTALE, "Stale file handle")
+        monkeypatch.setattr(Checkpoints, "_read", lambda *_: (_ for _ in ()).throw(gone))
+    with pytest.raises(UserError, match=rf"{folder}/3 cannot be read now \(.*\); try again, or move it away"):
+        restore(folder)
+    assert (folder / "3").is_dir() and not (tmp_path / "damaged").exists()
 
 
 def test_a_step_asked_for_is_not_replaced_by_another(saved, tmp_path):
@@ -313,6 +357,8 @@ ARRAYS = {
     "zeros": np.zeros(17, np.float32),
     "scalar": np.int32(12345),
     "key": np.array([1, 2], np.uint32),
+    "half": np.random.default_rng(2).normal(size=(4, 3)).astype(jnp.bfloat16),
+    "bytes": np.arange(9, dtype=np.uint8),
 }
 SUMS = checksums(ARRAYS)
 
@@ -339,11 +385,16 @@ def test_exchanged_elements_are_seen(data):
     assert checksums({"matrix": matrix.reshape(3, 5)})["matrix"] != SUMS["matrix"]
 
 
-def test_checksum_by_hand():
+@pytest.mark.parametrize("name, kind", [("cube", np.uint32), ("half", np.uint16), ("bytes", np.uint8)])
+def test_checksum_by_hand(name, kind):
     """Bits times 1, 3, 5, ... modulo 2^32."""
-    array = ARRAYS["cube"]
-    bits = array.view(np.uint32).reshape(-1).astype(object)
-    assert SUMS["cube"] == sum(int(b) * (2 * i + 1) for i, b in enumerate(bits)) % 2**32
+    bits = ARRAYS[name].view(kind).reshape(-1).astype(object)
+    assert SUMS[name] == sum(int(b) * (2 * i + 1) for i, b in enumerate(bits)) % 2**32
+
+
+def test_checksums_of_truths():
+    truths = np.array([True, False, True, True])
+    assert checksums({"mask": truths}) == checksums({"mask": truths.astype(np.uint8)}) == {"mask": 1 + 5 + 7}
 
 
 def test_an_overlapping_save_holds_the_state_as_it_was(folder):
