@@ -40,25 +40,25 @@ def encode_prompts(
 ) -> tuple[list[list[int]], list[list[int]] | None]:
     """Token ids with which each text begins, and those that an encoder reads first (None where there is none).
 
-    As in training: end-of-text comes before a document, and after what an encoder-decoder reads.
+    The tokenizer knows what stands before and after a text; what an encoder-decoder reads ends with end-of-text.
 
     Raises:
         ConfigError: a prompt leaves no room in the context, or has no mask where a network can only fill masks.
     """
     texts = [tokenizer.encode(prompt) for prompt in prompts]
-    longest = max(map(len, texts), default=0)
-    if longest + 1 > config.max_length:
-        raise ConfigError(
-            f"a prompt of {longest} tokens is too long: this model reads {config.max_length - 1}; shorten it"
-        )
+    suffix = tokenizer.suffix if config.network == "encoder" else ()
+    rows = [[*tokenizer.prefix, *text, *suffix] or [tokenizer.end_of_text] for text in texts]
+    longest, most = max(map(len, texts), default=0), config.max_length - max(1, len(tokenizer.prefix) + len(suffix))
+    if longest > most:
+        raise ConfigError(f"a prompt of {longest} tokens is too long: this model reads {most}; shorten it")
     if config.network == "encoder-decoder":
-        return [[tokenizer.end_of_text] for _ in texts], [[*text, tokenizer.end_of_text] for text in texts]
+        return [[tokenizer.decoder_start] for _ in texts], [[*text, tokenizer.end_of_text] for text in texts]
     if config.network == "encoder":
         require(
             all(tokenizer.mask in text for text in texts),
-            "this model fills in what is masked: the prompt must hold [MASK]",
+            "this model fills in what is masked: the prompt must hold " + (tokenizer.piece(tokenizer.mask) if tokenizer.mask is not None else "[MASK]"),
         )
-    return [[tokenizer.end_of_text, *text] for text in texts], None
+    return rows, None
 
 
 def complete(
@@ -86,13 +86,14 @@ def complete(
     if not rows:
         return []
     allowed = np.arange(config.vocab_size) < tokenizer.vocab_size
-    allowed[tokenizer.unknown] = False
+    if tokenizer.unknown is not None:
+        allowed[tokenizer.unknown] = False
     if config.network == "encoder":
         return _fill_masks(params, config, tokenizer, prompts, rows, sampling, seed, allowed, on_text)
     room = config.max_length - max(map(len, rows)) + 1
     streams = [
-        SpanStream(tokenizer, source) if set(source) & set(tokenizer.sentinels) else TextStream(tokenizer, stop)
-        for source in sources or rows
+        SpanStream(tokenizer, source) if set(source) & set(tokenizer.sentinels) else TextStream(tokenizer, stop, row)
+        for row, source in zip(rows, sources or rows, strict=True)
     ]
     logprobs: list[list[float]] = [[] for _ in rows]
     ended = [False] * len(rows)
@@ -152,7 +153,7 @@ def _fill_masks(
             for mask in masks
         ]
         values = logprobs[row, masks].tolist()
-        text = tokenizer.decode(filled[1:])
+        text = tokenizer.decode(filled)
         on_text(row, text)
         completions.append(Completion(prompt, text, filled[masks].tolist(), values, "stop", candidates))
     return completions

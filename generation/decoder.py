@@ -37,10 +37,9 @@ def prefill(params, prompts: Tokens, source: Tokens | None, keys_B, allowed_V, *
     cache = Cache.empty(config, len(prompts.ids), slots, source_slots)
     if config.bidirectional_prefix:
         prompts = prompts.replace(prefix=prompts.segments > 0)
-    output = Transformer(config).apply({"params": params}, prompts, source, cache)
     lengths_B = prompts.segments.sum(-1)
-    last = jnp.take_along_axis(output.logits_BTV, (lengths_B - 1)[:, None, None], axis=1)[:, 0]
-    return *_choose(last, keys_B, lengths_B, allowed_V, sampling), output.cache
+    output = Transformer(config).apply({"params": params}, prompts, source, cache, lengths_B - 1)
+    return *_choose(output.logits_BTV[:, 0], keys_B, lengths_B, allowed_V, sampling), output.cache
 
 
 @functools.partial(jax.jit, static_argnames=("config", "sampling"), donate_argnames="cache")

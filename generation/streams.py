@@ -6,18 +6,23 @@ from data.tokenizer import Tokenizer
 
 
 class TextStream:
-    """Tokens in, text out: only what can no longer change, so never half a character nor half a stop string."""
+    """Tokens in, text out: only what can no longer change, so never half a character nor half a stop string.
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]):
+    `after` are the tokens before: some tokenizers drop the space of a text's first word, and so must see what it follows.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], after: Sequence[int] = ()):
         self.tokens: list[int] = []
         self.text = ""
         self.stopped = False
         self._tokenizer, self._stop = tokenizer, stop
+        self._after = list(after[-1:])
+        self._before = tokenizer.decode(self._after)
 
     def add(self, token: int) -> str:
         """Takes a token; returns the text that it settles. Sets `stopped` where a stop string is complete."""
         self.tokens.append(token)
-        text = self._tokenizer.decode(self.tokens)
+        text = self._decode()
         found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
         if found:
             self.stopped = True
@@ -28,7 +33,12 @@ class TextStream:
 
     def end(self) -> str:
         """The text that was held back."""
-        return "" if self.stopped else self._settle(self._tokenizer.decode(self.tokens))
+        return "" if self.stopped else self._settle(self._decode())
+
+    def _decode(self) -> str:
+        text = self._tokenizer.decode([*self._after, *self.tokens])
+        whole = text.startswith(self._before)  # else the prompt ended within a character
+        return text[len(self._before) :] if whole else self._tokenizer.decode(self.tokens)
 
     def _settle(self, text: str) -> str:
         new, self.text = text[len(self.text) :], max(text, self.text, key=len)

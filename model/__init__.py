@@ -9,8 +9,8 @@ One letter an axis, in the names of arrays (`q_BTNH`) and in einsums:
     N query heads    K key/value heads  H size of a head
 """
 
-from model.attention import Cache
+from model.attention import Cache, Tokens
 from model.config import TransformerConfig
-from model.transformer import Output, Tokens, Transformer
+from model.transformer import Output, Transformer
 
 __all__ = ["Cache", "Output", "Tokens", "Transformer", "TransformerConfig"]

@@ -13,6 +13,25 @@ from model.positions import rotate
 
 
 @struct.dataclass
+class Tokens:
+    """Texts for one side of the network, packed or padded; all [B, T].
+
+    Attributes:
+        ids: int32 token ids.
+        positions: int32, the place of each token in its segment, from 0.
+        segments: int32; tokens see only their own segment, on the other side of the network too; 0 is padding.
+        types: int32, BERT's token types (its "segment" A or B); None: all 0.
+        prefix: bool, the tokens that a decoder may look ahead to (a prefix language model's input); None: none.
+    """
+
+    ids: jax.Array
+    positions: jax.Array
+    segments: jax.Array
+    types: jax.Array | None = None
+    prefix: jax.Array | None = None
+
+
+@struct.dataclass
 class Cache:
     """Keys and values of the tokens seen so far, for every layer; `Transformer` takes one and returns the next.
 
@@ -21,37 +40,43 @@ class Cache:
 
     Attributes:
         k_LBSKH, v_LBSKH: in the dtype of the computation.
-        positions_BS, segments_BS: int32, of the token in each slot.
+        tokens: what stands in each slot, [B, S].
         length: int32 scalar, the number of slots written; the next token goes there.
-        source: where there is an encoder, the keys and values of its output, in a cache of their own that is written once.
+        encoder: where there is an encoder, the keys and values of its output, in a cache of their own that is written once.
     """
 
     k_LBSKH: jax.Array
     v_LBSKH: jax.Array
-    positions_BS: jax.Array
-    segments_BS: jax.Array
+    tokens: Tokens
     length: jax.Array
-    source: Cache | None = None
+    encoder: Cache | None = None
 
     @classmethod
-    def empty(cls, config: TransformerConfig, batch: int, slots: int, source_slots: int = 0) -> Cache:
-        """Room for `slots` tokens a row, and `source_slots` of the encoder's; more overwrite the last ones, unwarned."""
+    def empty(cls, config: TransformerConfig, batch: int, slots: int, encoder_slots: int = 0) -> Cache:
+        """Room for `slots` tokens a row, and `encoder_slots` of the encoder's; more overwrite the last ones, unwarned."""
         shape = (config.decoder_layers, batch, slots, config.num_kv_heads, config.head_dim)
+
+        def nothing(dtype: type = jnp.int32) -> jax.Array:
+            return jnp.zeros((batch, slots), dtype)
+
         return cls(
             k_LBSKH=jnp.zeros(shape, config.dtype),
             v_LBSKH=jnp.zeros(shape, config.dtype),
-            positions_BS=jnp.zeros((batch, slots), jnp.int32),
-            segments_BS=jnp.zeros((batch, slots), jnp.int32),
+            tokens=Tokens(nothing(), nothing(), nothing(), prefix=nothing(bool)),
             length=jnp.zeros((), jnp.int32),
-            source=cls.empty(config, batch, source_slots) if source_slots else None,
+            encoder=cls.empty(config, batch, encoder_slots) if encoder_slots else None,
         )
 
-    def add_tokens(self, positions_BT: jax.Array, segments_BT: jax.Array) -> Cache:
+    def add_tokens(self, tokens: Tokens) -> Cache:
         """Notes which tokens the next T slots hold; each layer then writes their keys and values, and `advance` ends."""
-        at = (0, self.length)
+
+        def write(name: str) -> jax.Array:
+            new = getattr(tokens, name)
+            new = jnp.zeros(tokens.ids.shape, bool) if new is None else new
+            return jax.lax.dynamic_update_slice(getattr(self.tokens, name), new, (0, self.length))
+
         return self.replace(
-            positions_BS=jax.lax.dynamic_update_slice(self.positions_BS, positions_BT, at),
-            segments_BS=jax.lax.dynamic_update_slice(self.segments_BS, segments_BT, at),
+            tokens=self.tokens.replace(**{name: write(name) for name in ("ids", "positions", "segments", "prefix")})
         )
 
     def write(self, layer: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) -> Cache:
@@ -81,25 +106,17 @@ class View:
     cos_sin: tuple[jax.Array, jax.Array] | None = None
 
 
-def attention_mask(
-    positions_BT: jax.Array,
-    positions_BS: jax.Array,
-    segments_BT: jax.Array,
-    segments_BS: jax.Array,
-    causal: bool,
-    prefix_BS: jax.Array | None = None,
-    window: int | None = None,
-) -> jax.Array:
+def attention_mask(queries: Tokens, keys: Tokens, causal: bool, window: int | None = None) -> jax.Array:
     """Which key each query may see: bool [B, 1, T, S].
 
     A query sees the keys of its own segment (segment 0 is padding and is never seen). Where `causal`, it sees none that
-    stand after it, but those that bool `prefix_BS` marks. With a `window` it sees only keys less than so many places away.
+    stand after it, but for those of a prefix. With a `window` it sees only keys less than so many places away.
     """
-    mask = (segments_BT[:, :, None] == segments_BS[:, None, :]) & (segments_BS[:, None, :] != 0)
-    behind = positions_BT[:, :, None] - positions_BS[:, None, :]
+    mask = (queries.segments[:, :, None] == keys.segments[:, None, :]) & (keys.segments[:, None, :] != 0)
+    behind = queries.positions[:, :, None] - keys.positions[:, None, :]
     if causal:
         visible = behind >= 0
-        mask &= visible if prefix_BS is None else visible | prefix_BS[:, None, :]
+        mask &= visible if keys.prefix is None else visible | keys.prefix[:, None, :]
     if window is not None:
         mask &= jnp.abs(behind) < window
     return mask[:, None]
@@ -109,7 +126,8 @@ class Attention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017) with grouped heads (Ainslie et al. 2023, arXiv:2305.13245).
 
     Attends from x to `context`, which is x itself in self-attention. With a cache, the context's keys and values are
-    written to it and all that it holds is attended to; `context_BSD=None` attends to what it holds already.
+    written to it and all that it holds is attended to; `context_BSD=None` attends to what it holds already. Returns [B, T, D]
+    in x's dtype, and the cache.
     """
 
     config: TransformerConfig
@@ -148,6 +166,6 @@ class Attention(nn.Module):
             bias=view.bias_BNTS,
             mask=view.mask_B1TS,
             scale=None if config.scale_attention else 1.0,
-            implementation=None if config.attention == "auto" else config.attention,
+            implementation=config.attention,
         )
         return Dense(config, (config.embed_dim,), contract=2, residual=True, name="out")(out_BTNH), cache

@@ -16,8 +16,8 @@ REMAT_POLICIES = {
     "full": jax.checkpoint_policies.nothing_saveable,  # keep each block's input, compute the rest again
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keep the dense layers' outputs as well
 }
-DTYPES = ("float32", "bfloat16", "float16")
-ATTENTIONS = ("auto", "xla", "cudnn")
+DTYPES = ("float32", "bfloat16")
+ATTENTIONS = ("xla", "cudnn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ class TransformerConfig:
     dropout: float = 0.0
     initializer: str = "normal"
     initializer_std: float = 0.02
-    attention: str = "auto"
+    attention: str = "xla"
     dtype: str = "float32"
     remat: str = "none"
     scan_layers: bool = True

@@ -42,6 +42,7 @@ class Dense(nn.Module):
         residual: whether the output is added to the residual stream; then its start is scaled by 1 / sqrt(2 L), so that
             the stream's variance does not grow with depth (GPT-2).
         use_bias: None: as the config says.
+        dtype: of the output; None: that of x.
     """
 
     config: TransformerConfig
@@ -49,9 +50,11 @@ class Dense(nn.Module):
     contract: int = 1
     residual: bool = False
     use_bias: bool | None = None
+    dtype: jnp.dtype | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """x [..., *inner] -> [..., *features]."""
         config = self.config
         lead, inner = x.shape[: -self.contract], x.shape[-self.contract :]
         fan_in, fan_out = math.prod(inner), math.prod(self.features)
@@ -62,10 +65,11 @@ class Dense(nn.Module):
             return (scale * initializer(key, (fan_in, fan_out))).reshape(shape)
 
         kernel = self.param("kernel", initialize, inner + self.features)
-        y = x.reshape(-1, fan_in) @ kernel.reshape(fan_in, fan_out).astype(x.dtype)
+        kernel = kernel.reshape(fan_in, fan_out).astype(x.dtype)
+        y = jnp.dot(x.reshape(-1, fan_in), kernel, preferred_element_type=self.dtype or x.dtype)
         if config.use_bias if self.use_bias is None else self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, self.features)
-            y = y + bias.reshape(-1).astype(x.dtype)
+            y = y + bias.reshape(-1).astype(y.dtype)
         return y.reshape(lead + self.features)
 
 
@@ -142,8 +146,10 @@ class Embedding(nn.Module):
         return jnp.take(self.embedding, ids, axis=0).astype(self.config.dtype)
 
     def logits(self, x_BTD: jax.Array) -> jax.Array:
+        """Float32, whatever x is: a bfloat16 logit would be wrong in its third digit."""
         x = x_BTD.reshape(-1, x_BTD.shape[-1])
-        return (x @ self.embedding.T.astype(x.dtype)).reshape(*x_BTD.shape[:-1], self.rows)
+        logits = jnp.dot(x, self.embedding.T.astype(x.dtype), preferred_element_type=jnp.float32)
+        return logits.reshape(*x_BTD.shape[:-1], self.rows)
 
 
 class Head(nn.Module):
@@ -165,10 +171,11 @@ class Head(nn.Module):
         if config.tie_embeddings:
             logits_BTV = embedding.logits(x_BTD)
         else:
-            logits_BTV = Dense(config, (config.vocab_size,), use_bias=False, name="output")(x_BTD)
+            output = Dense(config, (config.vocab_size,), use_bias=False, dtype=jnp.float32, name="output")
+            logits_BTV = output(x_BTD)
         if config.head_bias:
             logits_BTV = logits_BTV + self.param("bias", nn.initializers.zeros, (config.vocab_size,))
-        return logits_BTV.astype(jnp.float32)
+        return logits_BTV
 
 
 class Dropout(nn.Module):

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
-from model.attention import Attention, Cache, View, attention_mask
+from model.attention import Attention, Cache, Tokens, View, attention_mask
 from model.config import REMAT_POLICIES, TransformerConfig
 from model.layers import Dense, Dropout, Embedding, FeedForward, Head, norm
 from model.positions import relative_buckets, rotations, sinusoidal
 
+# Takes activations [B, ...] and gives them back, laid over devices: so the network itself knows no mesh.
+Constrain = Callable[[jax.Array], jax.Array]
 
-@struct.dataclass
-class Tokens:
-    """Texts for one side of the network, packed or padded; all int32 [B, T].
 
-    Attributes:
-        ids: token ids.
-        positions: place of each token in its segment, from 0.
-        segments: tokens see only their own segment, on the other side of the network too; 0 is padding.
-        types: BERT's token types (its "segment" A or B); None: all 0.
-        prefix: bool, the tokens that a decoder may look ahead to (a prefix language model's input); None: none.
-    """
-
-    ids: jax.Array
-    positions: jax.Array
-    segments: jax.Array
-    types: jax.Array | None = None
-    prefix: jax.Array | None = None
+def as_is(x: jax.Array) -> jax.Array:
+    return x
 
 
 @struct.dataclass
 class Output:
-    """Attributes:
-    logits_BTV: float32; None where the config has no head.
-    hidden_BTD: what the last stack gives.
-    pooled_BD: a summary of the row (its first token's), where the config has a pooler.
-    cache: the cache that was given, with these tokens in it.
+    """What the network gives.
+
+    Attributes:
+        logits_BTV: float32; None where the config has no head.
+        hidden_BTD: what the last stack gives, in the dtype of the computation.
+        pooled_BD: a summary of the row (its first token's), where the config has a pooler.
+        cache: the cache that was given, with these tokens in it.
     """
 
     logits_BTV: jax.Array | None
@@ -56,9 +48,10 @@ class Block(nn.Module):
 
     config: TransformerConfig
     cross: bool = False
+    constrain: Constrain = as_is
 
     @nn.compact
-    def __call__(self, carry, view: View, source_view: View | None, source_BSD: jax.Array | None):
+    def __call__(self, carry, view: View, encoder_view: View | None, encoder_BSD: jax.Array | None):
         """`carry` is (x_BTD, cache or None, this block's number): the form that `nn.scan` asks for."""
         config = self.config
         x_BTD, cache, layer = carry
@@ -68,22 +61,25 @@ class Block(nn.Module):
             y, cache = Attention(config, name="attention")(x, x, view, cache, layer)
             return y
 
-        def attend_to_source(x):
+        def attend_to_encoder(x):
             nonlocal cache
-            of_source = None if cache is None else cache.source
-            y, of_source = Attention(config, name="cross_attention")(x, source_BSD, source_view, of_source, layer)
-            cache = None if cache is None else cache.replace(source=of_source)
+            encoder_cache = None if cache is None else cache.encoder
+            y, encoder_cache = Attention(config, name="cross_attention")(
+                x, encoder_BSD, encoder_view, encoder_cache, layer
+            )
+            cache = None if cache is None else cache.replace(encoder=encoder_cache)
             return y
 
-        sublayers = {"attention": attend, "mlp": FeedForward(config, name="mlp")}
+        sublayers = [("attention", attend), ("mlp", FeedForward(config, name="mlp"))]
         if self.cross:
-            sublayers = {"attention": attend, "cross_attention": attend_to_source, "mlp": sublayers["mlp"]}
-        for name, sublayer in sublayers.items():
+            sublayers.insert(1, ("cross_attention", attend_to_encoder))
+        for name, sublayer in sublayers:
             normalize, dropout = norm(config, f"{name}_norm"), Dropout(config.dropout)
             if config.norm_position == "pre":
                 x_BTD = x_BTD + dropout(sublayer(normalize(x_BTD)))
             else:
                 x_BTD = normalize(x_BTD + dropout(sublayer(x_BTD)))
+        x_BTD = self.constrain(x_BTD)
         self.sow("intermediates", "x_BTD", x_BTD)  # for those who look inside; costs nothing otherwise
         return (x_BTD, cache, layer + 1), None
 
@@ -99,6 +95,7 @@ class Stack(nn.Module):
     depth: int
     causal: bool = False
     cross: bool = False
+    constrain: Constrain = as_is
 
     @nn.compact
     def __call__(
@@ -106,23 +103,22 @@ class Stack(nn.Module):
         x_BTD: jax.Array,
         tokens: Tokens,
         cache: Cache | None = None,
-        source_BSD: jax.Array | None = None,
-        source: Tokens | None = None,
+        encoder_BSD: jax.Array | None = None,
+        encoder_tokens: Tokens | None = None,
     ) -> tuple[jax.Array, Cache | None]:
-        """`tokens` are those that x stands for, `source` those of the encoder's output `source_BSD`."""
+        """`tokens` are those that x stands for, `encoder_tokens` those of the encoder's output `encoder_BSD`."""
         config = self.config
-        source_view = None
+        keys, encoder_view = tokens, None
         if cache is not None:
-            cache = cache.add_tokens(tokens.positions, tokens.segments)
-            if source is not None:
-                cache = cache.replace(source=cache.source.add_tokens(source.positions, source.segments))
-            elif self.cross:
-                source = Tokens(None, cache.source.positions_BS, cache.source.segments_BS)
+            cache = cache.add_tokens(tokens)
+            keys = cache.tokens
+            if encoder_tokens is not None:
+                cache = cache.replace(encoder=cache.encoder.add_tokens(encoder_tokens))
+            if self.cross:
+                encoder_tokens = cache.encoder.tokens
+        view = self.view(tokens, keys)
         if self.cross:
-            source_view = View(
-                attention_mask(tokens.positions, source.positions, tokens.segments, source.segments, causal=False)
-            )
-        view = self.view(tokens, cache)
+            encoder_view = View(attention_mask(tokens, encoder_tokens, causal=False))
 
         block = Block
         if config.remat != "none":
@@ -134,34 +130,19 @@ class Stack(nn.Module):
             in_axes=nn.broadcast,
             length=self.depth,
             unroll=1 if config.scan_layers else self.depth,
-        )(config, self.cross, name="blocks")
+        )(config, self.cross, self.constrain, name="blocks")
         first = jnp.zeros((), jnp.int32)
-        (x_BTD, cache, _), _ = blocks((x_BTD, cache, first), view, source_view, source_BSD)
+        (x_BTD, cache, _), _ = blocks((x_BTD, cache, first), view, encoder_view, encoder_BSD)
 
         if cache is not None:
-            cache = cache.advance(tokens.positions.shape[1])
+            cache = cache.advance(tokens.ids.shape[1])
         if config.norm_position == "pre":
             x_BTD = norm(config, "final_norm")(x_BTD)
         return x_BTD, cache
 
-    def view(self, tokens: Tokens, cache: Cache | None) -> View:
-        """What tokens see of each other and, with a cache, of those before them."""
+    def view(self, tokens: Tokens, keys: Tokens) -> View:
+        """What tokens see of `keys`: each other or, with a cache, all that it holds."""
         config = self.config
-        keys, prefix_BS = tokens, tokens.prefix
-        if cache is not None:
-            keys = Tokens(None, cache.positions_BS, cache.segments_BS)
-            if prefix_BS is not None:  # in the slots that these tokens take; later ones stand after it anyway
-                none = jnp.zeros(keys.positions.shape, bool)
-                prefix_BS = jax.lax.dynamic_update_slice(none, prefix_BS, (0, cache.length))
-        mask_B1TS = attention_mask(
-            tokens.positions,
-            keys.positions,
-            tokens.segments,
-            keys.segments,
-            self.causal,
-            prefix_BS,
-            config.sliding_window,
-        )
         bias_BNTS = cos_sin = None
         if config.position == "relative_bias":
             buckets_BTS = relative_buckets(
@@ -175,13 +156,14 @@ class Stack(nn.Module):
             bias_BNTS = table(buckets_BTS).transpose(0, 3, 1, 2)
         if config.position == "rope":
             cos_sin = rotations(tokens.positions, config)
-        return View(mask_B1TS, bias_BNTS, cos_sin)
+        return View(attention_mask(tokens, keys, self.causal, config.sliding_window), bias_BNTS, cos_sin)
 
 
 class Transformer(nn.Module):
     """A language model: token ids to logits. `__call__` runs whichever stacks the config has."""
 
     config: TransformerConfig
+    constrain: Constrain = as_is
 
     def setup(self):
         config = self.config
@@ -194,31 +176,43 @@ class Transformer(nn.Module):
             self.embedding_norm = norm(config)
         self.dropout = Dropout(config.dropout)
         if config.encoder_layers:
-            self.encoder = Stack(config, config.encoder_layers)
+            self.encoder = Stack(config, config.encoder_layers, constrain=self.constrain)
         if config.decoder_layers:
-            self.decoder = Stack(config, config.decoder_layers, causal=True, cross=config.encoder_layers > 0)
+            cross = config.network == "encoder-decoder"
+            self.decoder = Stack(config, config.decoder_layers, causal=True, cross=cross, constrain=self.constrain)
         if config.pooler:
             self.pooler = Dense(config, (config.embed_dim,))
         if config.head != "none":
             self.head = Head(config)
 
-    def __call__(self, tokens: Tokens, source: Tokens | None = None, cache: Cache | None = None) -> Output:
+    def __call__(
+        self,
+        tokens: Tokens,
+        encoder_tokens: Tokens | None = None,
+        cache: Cache | None = None,
+        places_B: jax.Array | None = None,
+    ) -> Output:
         """Args:
             tokens: what logits are wanted for: the decoder's texts or, where there is none, the encoder's.
-            source: what an encoder-decoder reads; None where the cache holds it already.
+            encoder_tokens: what an encoder-decoder reads; None where the cache holds it already.
             cache: keys and values of earlier tokens, to which these are added; None when training.
+            places_B: int32, the one place in each row whose logits are wanted, as [B, 1, V]; None: all.
 
         Returns:
             an `Output`; the logits are those of the next token (decoder) or of each token itself (encoder).
         """
         config = self.config
-        source_BSD = None
-        if config.encoder_layers and config.decoder_layers and source is not None:
-            source_BSD, _ = self.encoder(self.embed(source), source)
+        encoder_BSD = None
+        if config.network == "encoder-decoder":
+            if encoder_tokens is not None:
+                encoder_BSD, _ = self.encoder(self.embed(encoder_tokens), encoder_tokens)
+            elif cache is None:
+                raise ValueError("an encoder-decoder needs encoder_tokens, or a cache that holds them")
         stack = self.decoder if config.decoder_layers else self.encoder
-        x_BTD, cache = stack(self.embed(tokens), tokens, cache, source_BSD, source)
+        x_BTD, cache = stack(self.embed(tokens), tokens, cache, encoder_BSD, encoder_tokens)
         pooled_BD = jnp.tanh(self.pooler(x_BTD[:, 0])) if config.pooler else None
-        logits_BTV = self.head(x_BTD, self.token_embedding) if config.head != "none" else None
+        wanted = x_BTD if places_B is None else jnp.take_along_axis(x_BTD, places_B[:, None, None], axis=1)
+        logits_BTV = self.head(wanted, self.token_embedding) if config.head != "none" else None
         return Output(logits_BTV, x_BTD, pooled_BD, cache)
 
     def embed(self, tokens: Tokens) -> jax.Array:
@@ -236,4 +230,4 @@ class Transformer(nn.Module):
             x_BTD = x_BTD + self.token_type_embedding(types_BT)
         if config.embedding_norm:
             x_BTD = self.embedding_norm(x_BTD)
-        return self.dropout(x_BTD)
+        return self.constrain(self.dropout(x_BTD))

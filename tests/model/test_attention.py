@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.attention import Attention, Cache, View, attention_mask
+from model.attention import Attention, Cache, Tokens, View, attention_mask
 from tests.model import reference
 from tests.model.networks import NETWORKS, assert_close, float32, random_params
 
@@ -19,8 +19,11 @@ def tokens(size):
 @given(queries=tokens(4), keys=tokens(6), causal=st.booleans())
 def test_mask_is_segment_padding_and_order(queries, keys, causal):
     (positions_T, segments_T), (positions_S, segments_S) = queries, keys
-    arrays = (jnp.array([row]) for row in (positions_T, positions_S, segments_T, segments_S))
-    mask = attention_mask(*arrays, causal=causal)
+    queries, keys = (
+        Tokens(None, *(jnp.array([row]) for row in side))
+        for side in ((positions_T, segments_T), (positions_S, segments_S))
+    )
+    mask = attention_mask(queries, keys, causal=causal)
     assert mask.shape == (1, 1, 4, 6) and mask.dtype == bool
     expected = reference.visible(positions_T, positions_S, segments_T, segments_S, causal)
     np.testing.assert_array_equal(mask[0, 0], expected)
@@ -53,7 +56,8 @@ def test_the_cache_writes_one_layer_at_its_length_and_leaves_the_rest():
     np.testing.assert_array_equal(cache.k_LBSKH, expected)
     np.testing.assert_array_equal(cache.v_LBSKH, 2 * expected)
 
-    noted = cache.add_tokens(jnp.array([[8, 9]]), jnp.array([[1, 0]]))
-    np.testing.assert_array_equal(noted.positions_BS, [[0, 0, 8, 9, 0]])
-    np.testing.assert_array_equal(noted.segments_BS, [[0, 0, 1, 0, 0]])
+    noted = cache.add_tokens(Tokens(jnp.array([[3, 4]]), jnp.array([[8, 9]]), jnp.array([[1, 0]])))
+    np.testing.assert_array_equal(noted.tokens.ids, [[0, 0, 3, 4, 0]])
+    np.testing.assert_array_equal(noted.tokens.positions, [[0, 0, 8, 9, 0]])
+    np.testing.assert_array_equal(noted.tokens.segments, [[0, 0, 1, 0, 0]])
     assert int(noted.length) == 2 and int(noted.advance(2).length) == 4
