@@ -73,15 +73,17 @@ class Trainer:
 
         packed, prepare = pack(corpus.train)
         self.batches = TrainBatches(packed, training.batch_size, config.seed, prepare)
-        self.rows = local_rows(self.mesh, training.batch_size)
+        self.microbatch = training.batch_size // training.microbatches  # rows that memory is meant for at once
         self.optimizer = make_optimizer(config.optimizer, training.num_steps)
         self.abstract = abstract_state(config.model, self.optimizer, config.seed, self.mesh)
-        self.train_step = make_train_step(config.model, task, config.loss, self.optimizer, training.microbatches)
-        eval_step = make_eval_step(config.model, task, config.loss)
+        self.train_step = make_train_step(
+            config.model, task, config.loss, self.optimizer, training.microbatches, self.mesh
+        )
+        eval_step = make_eval_step(config.model, task, config.loss, self.mesh)
         valid = {}
         for source, text in corpus.valid.items():
             packed, prepare = pack(text)
-            valid[source] = ValidBatches(packed, training.batch_size, prepare)
+            valid[source] = ValidBatches(packed, self.microbatch, prepare)
         self.evaluate = Evaluator(eval_step, valid, task.every_token, self.mesh)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
 
@@ -127,12 +129,12 @@ class Trainer:
         training = self.config.training
         with StopSignal() as stop:
             began = time.perf_counter()
-            step_function = compile_train_step(self.train_step, self.abstract, self._batch(start))
+            step_function = compile_train_step(self.train_step, self.abstract, self._batch(start, training.batch_size))
             self.display.say(f"compiled in {time.perf_counter() - began:.1f} s")
             self.display.start(start, training.num_steps)
             monitor.start()
             for step in range(start + 1, training.num_steps + 1):
-                state, metrics = step_function(state, self._batch(step - 1))
+                state, metrics = step_function(state, self._batch(step - 1, training.batch_size))
                 monitor.add(step, metrics)
                 last = step == training.num_steps
                 valid_loss = None
@@ -140,26 +142,28 @@ class Trainer:
                     with monitor.paused():
                         valid_loss = self._evaluate(state, writer, monitor)
                     monitor.validated(valid_loss)
-                if last or stop.number or step % training.checkpoint_every == 0:
+                stopped = stop.number is not None  # read once, for it may change at any time
+                if last or stopped or step % training.checkpoint_every == 0:
                     with monitor.paused():
                         self._save(state, valid_loss, monitor)
-                if stop.number:
+                if stopped:
                     break
             with self._saving():
                 self.checkpoints.wait()
         return state, stop.number
 
     def _save(self, state: TrainState, valid_loss: float | None, monitor: Monitor) -> None:
-        """Starts to save `state`, which must give a finite loss: on the next batch, where it was not evaluated."""
+        """Starts to save `state`, which must give a finite loss: on some of the next rows, where it was not evaluated."""
         if valid_loss is None:
             step = int(state.step)
-            loss = self.evaluate.batch_loss(state.params, self._batch(step))
+            loss = self.evaluate.batch_loss(state.params, self._batch(step, self.microbatch))
             monitor.require_finite(step, {"loss of the next step": loss})
         with self._saving():
             self.checkpoints.save(state, valid_loss)
 
-    def _batch(self, step: int) -> dict[str, jax.Array]:
-        return put_batch(self.mesh, self.batches(step, self.rows), self.config.training.batch_size)
+    def _batch(self, step: int, size: int) -> dict[str, jax.Array]:
+        """The first `size` rows of the batch of `step`, over the mesh."""
+        return put_batch(self.mesh, self.batches(step, local_rows(self.mesh, size)), size)
 
     def _evaluate(self, state: TrainState, writer: MetricsWriter, monitor: Monitor) -> float:
         """Measures and reports the validation loss of `state`, and shows samples. Returns the loss."""

@@ -110,6 +110,39 @@ def test_interrupted_at_every_step_is_uninterrupted(make_trainer, whole, monkeyp
     assert bits(restored(trainer)) == whole[1]
 
 
+def test_a_signal_at_the_end_of_a_step_is_heard_in_the_next(make_trainer, said, monkeypatch):
+    """However the step goes on after the loop has looked: what is said to be saved is saved."""
+    from training import loop
+
+    class StopAfterTheFirstLook(loop.StopSignal):
+        looks = iter([None])
+
+        @property
+        def number(self):
+            return next(self.looks, 15)
+
+        @number.setter
+        def number(self, _):
+            pass
+
+    monkeypatch.setattr(loop, "StopSignal", StopAfterTheFirstLook)
+    trainer = make_trainer(training__checkpoint_every=100, training__eval_every=100)
+    assert trainer.train() == 128 + 15
+    assert trainer.checkpoints.steps() == [2]
+    assert said.lines[-1].startswith("saved step 2;")
+
+
+def test_no_more_rows_at_once_than_a_microbatch(make_trainer):
+    """Evaluations and the check before a checkpoint, too, fit in the memory that training fits in."""
+    trainer = make_trainer(training__microbatches=4, training__eval_every=4, training__checkpoint_every=2)
+    step, rows = trainer.evaluate._step, []
+    trainer.evaluate._step = lambda params, batch: rows.append(len(batch["inputs"])) or step(params, batch)
+    assert trainer.train() == 0
+    (valid,) = trainer.evaluate._batches.values()
+    assert rows == [2] * (1 + 2 * len(valid))  # step 2 is saved without, 4 and 6 with an evaluation
+    assert len(valid) == -(-len(valid.packed.rows) // 2)
+
+
 def test_reports_and_checkpoints_do_not_change_what_is_learned(make_trainer, whole):
     """What `training.config.HARMLESS` says of how often to log, evaluate and save."""
     trainer = make_trainer(training__log_every=4, training__eval_every=4, training__checkpoint_every=2)
