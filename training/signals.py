@@ -6,6 +6,8 @@ import threading
 
 from common.command import STOPS
 
+SHOW_CURSOR = b"\x1b[?25h"  # rich hides it while its live line is on
+
 
 class StopSignal:
     """While entered, notes the first SIGINT or SIGTERM in `number` instead of raising.
@@ -40,7 +42,7 @@ class StopSignal:
 
     def _note(self, number: signal.Signals) -> None:
         if self.number is not None and number == signal.SIGINT:
-            os.write(2, b"\nstopped at once; what was saved before is whole\n")
+            os.write(2, SHOW_CURSOR * os.isatty(2) + b"\nstopped at once; what was saved before is whole\n")
             os._exit(128 + number)
         self.number = int(number)
         os.write(2, f"\n{number.name}: saving after this step; Ctrl-C again to leave at once\n".encode())

@@ -2,11 +2,14 @@
 
 import contextlib
 import json
+import os
+import pty
 import random
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -205,6 +208,17 @@ def test_a_second_interrupt_does_not_wait_for_a_slow_save(start):
     assert process.wait() == 130
     assert time.monotonic() - began < 2
     assert "Traceback" not in process.stderr
+
+
+def test_a_second_interrupt_shows_the_cursor_again():
+    """On a terminal, where the live line has hidden it."""
+    code = "import os, time; from training.signals import StopSignal\n"
+    code += "with StopSignal() as stop:\n    os.kill(os.getpid(), 2)\n    while not stop.number: time.sleep(0.01)\n"
+    code += "    os.kill(os.getpid(), 2); time.sleep(60)"
+    terminal, stderr = pty.openpty()
+    process = subprocess.run([sys.executable, "-c", code], stderr=stderr, cwd=ROOT, timeout=60)
+    assert process.returncode == 130
+    assert os.read(terminal, 4096).endswith(b"\x1b[?25h\r\nstopped at once; what was saved before is whole\r\n")
 
 
 @pytest.mark.parametrize(
