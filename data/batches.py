@@ -2,6 +2,7 @@
 
 import bisect
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -104,15 +105,22 @@ class TrainBatches:
         """The rows of the batch of `step` (from 0): each epoch is a new permutation of all rows, [batch_size]."""
         at = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs, places = np.divmod(at, len(self.packed.rows))
-        return np.concatenate([self._permutation(epoch)[places[epochs == epoch]] for epoch in np.unique(epochs)])
+        return np.concatenate(
+            [
+                _permutation(self.seed, int(epoch), len(self.packed.rows))[places[epochs == epoch]]
+                for epoch in np.unique(epochs)
+            ]
+        )
 
     def __call__(self, step: int, rows: slice = slice(None)) -> Batch:
         """The batch of `step`, or the `rows` of it that this process needs."""
         keys = [(self.seed, step, row) for row in range(self.batch_size)]
         return make_batch(self.packed, self.indices(step)[rows], self.prepare, keys[rows])
 
-    def _permutation(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, int(epoch)]).permutation(len(self.packed.rows))
+
+@functools.lru_cache(maxsize=2)  # a batch may have rows of two epochs
+def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(size)
 
 
 @dataclasses.dataclass(frozen=True)

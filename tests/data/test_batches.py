@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs import base
-from data.batches import PackedRows, TrainBatches, ValidBatches, make_batch
+from data.batches import PackedRows, TrainBatches, ValidBatches, _permutation, make_batch
 from data.corpus import DataConfig, EncodedText, load_corpus
 from data.tokenizer import TokenizerConfig
 
@@ -164,6 +164,15 @@ def test_epochs_differ():
     batches = TrainBatches(packed_rows(50), 50, seed=0, prepare=as_is)
     orders = {tuple(batches.indices(step)) for step in range(5)}
     assert len(orders) == 5
+
+
+def test_an_epoch_is_shuffled_once():
+    """A permutation of millions of rows takes longer than a small step."""
+    _permutation.cache_clear()
+    batches = TrainBatches(packed_rows(50), 8, seed=7, prepare=as_is)
+    for step in range(25):  # 200 rows: four epochs
+        batches(step)
+    assert _permutation.cache_info().misses == 4
 
 
 def test_a_batch_larger_than_the_corpus_goes_through_it_again():
