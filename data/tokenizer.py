@@ -5,7 +5,7 @@ import io
 import itertools
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import sentencepiece as spm
@@ -63,15 +63,19 @@ class Tokenizer:
         mask: what stands in for a hidden token, `[MASK]`; None where the vocabulary has none.
         sentinels: `<extra_id_0>`, `<extra_id_1>` …, which stand in for hidden spans.
         is_text: bool [V], the pieces that stand for text; the others are special.
+        prefix, suffix: what stands before and after a text that is read alone.
+        decoder_start: what the decoder of an encoder-decoder begins with.
+        files: all that is kept of it in a run's folder, by name.
     """
 
-    def __init__(self, model: bytes):
-        """`model` is a serialized SentencePiece model.
+    def __init__(self, model: bytes, companions: Mapping[str, bytes] | None = None):
+        """`model` is a serialized SentencePiece model; `companions` are files to be kept beside it.
 
         Raises:
             UserError: it is none.
         """
         self.model = model
+        self.files = {"tokenizer.model": model, **(companions or {})}
         self._processor = spm.SentencePieceProcessor()
         try:
             self._processor.LoadFromSerializedProto(model)
@@ -80,6 +84,14 @@ class Tokenizer:
         self.vocab_size: int = self._processor.vocab_size()
         self.end_of_text: int = self._processor.eos_id()
         self.unknown: int = self._processor.unk_id()
+        bos, pad = self._processor.bos_id(), self._processor.pad_id()
+        self.decoder_start: int = self.end_of_text if pad < 0 else pad
+        self.prefix: tuple[int, ...] = () if bos < 0 else (bos,)
+        self.suffix: tuple[int, ...] = ()
+        if bos < 0 and self.piece(self.end_of_text) == END_OF_TEXT:  # ours
+            self.prefix = (self.end_of_text,)
+        elif bos < 0:  # T5's
+            self.suffix = (self.end_of_text,)
         pieces = [self.piece(token) for token in range(self.vocab_size)]
         ids = {piece: token for token, piece in enumerate(pieces)}
         self.mask: int | None = next((ids[mask] for mask in MASKS if mask in ids), None)

@@ -54,9 +54,10 @@ def encode_prompts(
     if config.network == "encoder-decoder":
         return [[tokenizer.decoder_start] for _ in texts], [[*text, tokenizer.end_of_text] for text in texts]
     if config.network == "encoder":
+        mask = "[MASK]" if tokenizer.mask is None else tokenizer.piece(tokenizer.mask)
         require(
             all(tokenizer.mask in text for text in texts),
-            "this model fills in what is masked: the prompt must hold " + (tokenizer.piece(tokenizer.mask) if tokenizer.mask is not None else "[MASK]"),
+            f"this model fills in what is masked: the prompt must hold {mask}",
         )
     return rows, None
 

@@ -1,7 +1,7 @@
 """A run's folder, which explains itself: config, tokenizer, where the data came from, checkpoints, metrics.
 
 config.json       the settings, every key
-tokenizer.model   SentencePiece
+tokenizer.model   SentencePiece; or tokenizer.json, of published weights, with its special tokens and chat template
 data.json         sources with their attribution, sizes, and a fingerprint of the text
 checkpoints/N/    parameters and optimizer state after step N
 metrics.jsonl     what was measured, a line each; events.* the same for TensorBoard
@@ -21,6 +21,7 @@ import jax
 from common.errors import ConfigError, UserError
 from common.files import write_whole
 from data.tokenizer import Tokenizer
+from data.tokenizer_files import read_tokenizer
 from training.config import RunConfig, build_config, harmful_changes
 from training.settings import Settings
 
@@ -101,12 +102,10 @@ class RunFolder:
         Raises:
             UserError: it is missing or damaged.
         """
-        try:
-            return Tokenizer((self.path / "tokenizer.model").read_bytes())
-        except OSError as error:
-            raise UserError(f"{self.path / 'tokenizer.model'} cannot be read ({error.strerror})") from error
-        except UserError as error:
-            raise UserError(f"{self.path / 'tokenizer.model'}: {error}") from error
+        tokenizer = read_tokenizer(self.path)
+        if tokenizer is None:
+            raise UserError(f"{self.path} has no tokenizer (tokenizer.model or tokenizer.json)")
+        return tokenizer
 
     def config(self, tokenizer: Tokenizer) -> RunConfig:
         """The run's config, complete."""
@@ -135,7 +134,8 @@ class RunFolder:
                 "bring the old one back to resume, or give another --workdir=DIR"
             )
         if jax.process_index() == 0:
-            self._write("tokenizer.model", tokenizer.model)
+            for name, content in tokenizer.files.items():
+                self._write(name, content)
             self._write("data.json", json.dumps(data, indent=2, ensure_ascii=False) + "\n")
             self._write("config.json", json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
 

@@ -86,7 +86,7 @@ def test_a_changed_text_is_refused(begun):
         ("config.json", b"{}", "was begun with other settings"),
         ("tokenizer.model", b"nonsense", "tokenizer.model: the tokenizer is not a SentencePiece model"),
         ("tokenizer.model", b"", "tokenizer.model"),
-        ("tokenizer.model", None, "tokenizer.model cannot be read"),
+        ("tokenizer.model", None, r"has no tokenizer \(tokenizer.model"),
         ("data.json", b"{", "data.json cannot be read"),
         ("data.json", b'{"a": 1}', "has changed since"),
         ("data.json", b"{}", "has changed since"),
