@@ -282,7 +282,7 @@ def test_a_space_at_the_end_is_not_told_where_characters_are_the_vocabulary(call
         ("file", "no config.json"),
         ("tiny/checkpoints/5", "there is no"),
         ("empty", "no checkpoint yet"),
-        ("headless", "tokenizer.model cannot be read"),
+        ("headless", "has no tokenizer"),
     ],
 )
 def test_what_is_no_run_is_one_line_and_status_1(call, run, tmp_path, ckpt, part):
