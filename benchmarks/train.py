@@ -61,7 +61,7 @@ class Ours:
         counts = count_parameters(abstract.params)
         self.parameters, self.flops_per_token = sum(counts.values()), flops_per_token(model, counts, length)
         start = time.perf_counter()
-        train_step = make_train_step(model, task, run.loss, optimizer, microbatches=1)
+        train_step = make_train_step(model, task, run.loss, optimizer, 1, mesh)
         self.compiled = compile_train_step(train_step, abstract, self.batch)
         self.compile_seconds = time.perf_counter() - start
 

@@ -167,6 +167,14 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(MESH_OF["batch"]))
 
 
+def constrain_batch(mesh: Mesh):
+    """A function that lays activations [B, ...] over the mesh by their rows.
+
+    Without it XLA may take the layout of the parameters for that of the activations, and compute the whole batch everywhere.
+    """
+    return lambda x: jax.lax.with_sharding_constraint(x, batch_sharding(mesh))
+
+
 def batch_divisor(mesh: Mesh) -> int:
     """How many parts a batch is divided into."""
     return math.prod(mesh.shape[axis] for axis in MESH_OF["batch"])

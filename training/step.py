@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from model import Output, Tokens, Transformer, TransformerConfig
 from tasks import LossConfig, Task
 from training.optimizer import decay_mask
-from training.sharding import optimizer_shardings, parameter_shardings, replicated
+from training.sharding import constrain_batch, optimizer_shardings, parameter_shardings, replicated
 
 Params = dict[str, Any]
 Batch = dict[str, jax.Array]
@@ -36,13 +36,13 @@ class TrainState:
     key: jax.Array
 
 
-def make_apply(config: TransformerConfig):
+def make_apply(config: TransformerConfig, mesh: Mesh):
     """`(params, batch, dropout key or None) -> Output`, as tasks call it.
 
     Reads `inputs`, `positions` and `segment_ids` [B, T] of the batch; `prefix`, and `encoder_inputs`, `encoder_positions` and
     `encoder_segment_ids` [B, S], where it has them.
     """
-    network = Transformer(config)
+    network = Transformer(config, constrain_batch(mesh))
 
     def apply(params: Params, batch: Batch, key: jax.Array | None) -> Output:
         rngs = {} if key is None else {"dropout": key}
@@ -109,6 +109,7 @@ def make_train_step(
     loss_config: LossConfig,
     optimizer: optax.GradientTransformation,
     microbatches: int,
+    mesh: Mesh,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
     """The pure step `(state, batch) -> (state, metrics)`.
 
@@ -116,7 +117,7 @@ def make_train_step(
     by the summed weights once, so the result does not depend on the cut. Metrics are float32 scalars: "loss" (mean
     cross-entropy in nats) and the task's other means, "tokens" (all that the network read), "grad_norm" (before clipping).
     """
-    apply = make_apply(model)
+    apply = make_apply(model, mesh)
 
     def objective(params, batch, key):
         return task.loss(apply, params, batch, key, loss_config)
@@ -153,10 +154,10 @@ def make_train_step(
 
 
 def make_eval_step(
-    model: TransformerConfig, task: Task, loss_config: LossConfig
+    model: TransformerConfig, task: Task, loss_config: LossConfig, mesh: Mesh
 ) -> Callable[[Params, Batch], dict[str, jax.Array]]:
     """The pure function `(params, batch) -> sums` of a task, without dropout."""
-    apply = make_apply(model)
+    apply = make_apply(model, mesh)
     return lambda params, batch: task.loss(apply, params, batch, None, loss_config)[1]
 
 

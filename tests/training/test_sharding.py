@@ -160,7 +160,7 @@ def ten_steps(sizes, config):
     optimizer = make_optimizer(dataclasses.replace(config.optimizer, warmup_steps=2), 10)
     abstract = abstract_state(MODEL, optimizer, 0, mesh)
     state = jax.jit(lambda: init_state(MODEL, optimizer, 0), out_shardings=shardings_of(abstract))()
-    step = make_train_step(MODEL, TASKS["causal_lm"], config.loss, optimizer, microbatches=1)
+    step = make_train_step(MODEL, TASKS["causal_lm"], config.loss, optimizer, 1, mesh)
     step = compile_train_step(step, abstract, put_batch(mesh, random_batch(0), 8))
     losses = []
     for number in range(10):
@@ -205,6 +205,24 @@ def test_a_run_on_eight_devices_is_the_run_on_one(sizes, run_config, one_device)
     assert total < whole if fsdp * tensor > 1 else total == whole
 
 
+@pytest.mark.parametrize("sizes", [(1, 8, 1), (2, 4, 1)])
+def test_each_device_computes_its_own_rows(sizes, run_config):
+    """What devices tell each other is parameters and their gradients: nothing of the size of all rows' activations."""
+    mesh, config, rows, length = make_mesh(MeshConfig(*sizes)), run_config(), 32, 16
+    optimizer = make_optimizer(config.optimizer, 10)
+    batch = put_batch(mesh, random_batch(0, rows), rows)
+    step = make_train_step(MODEL, TASKS["causal_lm"], config.loss, optimizer, 1, mesh)
+    program = compile_train_step(step, abstract_state(MODEL, optimizer, 0, mesh), batch).as_text()
+    said = re.findall(
+        r"= (.*?) (all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)(?:-start)?\(", program
+    )
+    assert {kind for _, kind in said} >= {"all-gather"}
+    sizes_said = [
+        int(size) for shapes, _ in said for dims in re.findall(r"\[([\d,]+)\]", shapes) for size in dims.split(",")
+    ]
+    assert sizes_said and max(sizes_said) < rows * length
+
+
 @pytest.mark.slow
 def test_microbatches_on_a_divided_mesh(run_config):
     """Four microbatches of two rows over two devices: the same metrics as one batch on one device."""
@@ -216,7 +234,7 @@ def test_microbatches_on_a_divided_mesh(run_config):
         abstract = abstract_state(model, optimizer, 0, mesh)
         state = jax.jit(lambda o=optimizer, m=model: init_state(m, o, 0), out_shardings=shardings_of(abstract))()
         batch = put_batch(mesh, random_batch(0), 8)
-        step = make_train_step(model, TASKS["causal_lm"], config.loss, optimizer, microbatches)
+        step = make_train_step(model, TASKS["causal_lm"], config.loss, optimizer, microbatches, mesh)
         _, metrics = compile_train_step(step, abstract, batch)(state, batch)
         results.append({name: float(value) for name, value in metrics.items()})
     assert results[1] == pytest.approx(results[0], rel=1e-5)

@@ -27,6 +27,9 @@ LOSS = LossConfig(0.0, 0.0, 0.0, 0.0)
 TASK = TASKS["causal_lm"]
 
 
+ONE = make_mesh(MeshConfig(1, 1, 1))
+
+
 def ragged_batch(rows=8):
     """Rows of 1 to 8 tokens, and one of none: so microbatches weigh differently."""
     rng = np.random.default_rng(0)
@@ -46,7 +49,7 @@ def take_step(model=MODEL, loss=LOSS, optimizer=SGD, microbatches=1, steps=1, ba
     """The state before, the state after `steps` steps, and the last metrics."""
     optimizer = make_optimizer(optimizer, 10)
     before = state = jax.jit(lambda: init_state(model, optimizer, 0))()
-    step = jax.jit(make_train_step(model, TASK, loss, optimizer, microbatches))
+    step = jax.jit(make_train_step(model, TASK, loss, optimizer, microbatches, ONE))
     for _ in range(steps):
         state, metrics = step(state, ragged_batch() if batch is None else batch)
     return before, state, {name: float(value) for name, value in metrics.items()}
@@ -72,7 +75,7 @@ def test_metrics_are_those_of_the_whole_batch(plain):
     """The loss from the logits in NumPy; the weight counted; the gradient's norm from what SGD at rate 1 took away."""
     before, after, metrics = plain
     batch = ragged_batch()
-    sums = jax.jit(make_eval_step(MODEL, TASK, LOSS))(before.params, batch)
+    sums = jax.jit(make_eval_step(MODEL, TASK, LOSS, ONE))(before.params, batch)
     assert metrics["tokens"] == batch["weights"].sum() == 34
     assert metrics["loss"] == pytest.approx(float(sums["loss"]) / 34, rel=1e-5)
     gradient = jax.tree.map(lambda x, y: np.asarray(x - y, np.float64), before.params, after.params)
@@ -85,7 +88,7 @@ def test_the_gradient_against_finite_differences(plain):
     """Along the gradient itself: the loss falls by eps * |g|^2."""
     before, after, _ = plain
     gradient = jax.tree.map(lambda x, y: x - y, before.params, after.params)
-    evaluate = jax.jit(make_eval_step(MODEL, TASK, LOSS))
+    evaluate = jax.jit(make_eval_step(MODEL, TASK, LOSS, ONE))
 
     def loss(eps):
         moved = jax.tree.map(lambda x, g: x + eps * g, before.params, gradient)
@@ -128,7 +131,7 @@ def test_dropout_depends_on_the_step_and_on_the_seed():
     model = dataclasses.replace(MODEL, dropout=0.3)
     optimizer = make_optimizer(SGD, 10)
     state = jax.jit(lambda: init_state(model, optimizer, 0))()
-    step = jax.jit(make_train_step(model, TASK, LOSS, optimizer, 1))
+    step = jax.jit(make_train_step(model, TASK, LOSS, optimizer, 1, ONE))
 
     def loss(**changes):
         return float(step(dataclasses.replace(state, **changes), ragged_batch())[1]["loss"])
@@ -136,7 +139,9 @@ def test_dropout_depends_on_the_step_and_on_the_seed():
     assert loss() == loss()
     others = [loss(step=jnp.int32(number)) for number in range(5)] + [loss(key=state.key + 1)]
     assert len(set(others)) == 6
-    assert float(jax.jit(make_eval_step(model, TASK, LOSS))(state.params, ragged_batch())["loss"]) / 34 not in others
+    assert (
+        float(jax.jit(make_eval_step(model, TASK, LOSS, ONE))(state.params, ragged_batch())["loss"]) / 34 not in others
+    )
 
 
 @pytest.mark.slow
@@ -156,7 +161,7 @@ def test_bfloat16_keeps_float32_parameters(plain):
     for state in (before, after):
         kinds = {leaf.dtype for leaf in jax.tree.leaves((state.params, state.optimizer)) if leaf.ndim}
         assert kinds == {jnp.dtype("float32")}
-    assert "bf16[" in str(jax.make_jaxpr(make_eval_step(model, TASK, LOSS))(before.params, ragged_batch()))
+    assert "bf16[" in str(jax.make_jaxpr(make_eval_step(model, TASK, LOSS, ONE))(before.params, ragged_batch()))
     assert metrics["loss"] != plain[2]["loss"]
     assert metrics == pytest.approx(plain[2], rel=0.03)
 
