@@ -5,7 +5,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-# Dense bfloat16 FLOP/s of one device by the start of `device_kind`, from the makers' data sheets.
+# Dense bfloat16 FLOP/s of one device by the start of `device_kind`, longer names first, from the makers' data sheets.
 PEAK_FLOPS = {
     "TPU v2": 22.5e12,
     "TPU v3": 61.5e12,
@@ -16,8 +16,11 @@ PEAK_FLOPS = {
     "TPU v5": 459e12,
     "TPU v6": 918e12,
     "NVIDIA H200": 989e12,
+    "NVIDIA H100 PCIe": 756e12,
     "NVIDIA H100": 989e12,
     "NVIDIA A100": 312e12,
+    "NVIDIA L40S": 362e12,
+    "NVIDIA L40": 181e12,
     "NVIDIA L4": 121e12,
     "Tesla T4": 65e12,
     "Tesla V100": 125e12,
@@ -30,8 +33,9 @@ def peak_flops() -> tuple[float, str]:
     for start, flops in PEAK_FLOPS.items():
         if kind.startswith(start):
             return flops, "data sheet"
-    size = 1024
-    matrix = jnp.ones((size, size))
+    on_cpu = jax.default_backend() == "cpu"
+    size = 1024 if on_cpu else 8192  # so large that starting it takes no time to speak of
+    matrix = jnp.ones((size, size), jnp.float32 if on_cpu else jnp.bfloat16)
     multiply = jax.jit(lambda x: x @ x)
     multiply(matrix).block_until_ready()
     seconds = []
@@ -39,7 +43,7 @@ def peak_flops() -> tuple[float, str]:
         start_time = time.perf_counter()
         multiply(matrix).block_until_ready()
         seconds.append(time.perf_counter() - start_time)
-    shared_by = jax.local_device_count() if jax.default_backend() == "cpu" else 1  # virtual devices share the cores
+    shared_by = jax.local_device_count() if on_cpu else 1  # virtual devices share the cores
     return 2 * size**3 / min(seconds) / shared_by, "measured"
 
 

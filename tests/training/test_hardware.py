@@ -16,6 +16,10 @@ from training.step import init_params
     [
         ("NVIDIA A100-SXM4-80GB", 312e12),
         ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA L40S", 362e12),
+        ("NVIDIA L40", 181e12),
+        ("NVIDIA L4", 121e12),
         ("TPU v5 lite", 197e12),
         ("TPU v5p", 459e12),
         ("TPU v5", 459e12),
@@ -32,6 +36,26 @@ def test_no_start_hides_a_longer_one():
     names = list(PEAK_FLOPS)
     for at, name in enumerate(names):
         assert not any(later.startswith(name) for later in names[at + 1 :]), name
+
+
+def test_elsewhere_than_on_a_cpu_a_large_bfloat16_product_is_timed(monkeypatch):
+    """One of 1024 rows in float32 is over before an accelerator has got going. Here a clock and a device that ticks it."""
+    clock, products = iter(range(100)), []
+
+    class Matrix:
+        def __matmul__(self, other):
+            return self
+
+        def block_until_ready(self):
+            return self
+
+    monkeypatch.setattr("jax.devices", lambda: [types.SimpleNamespace(device_kind="unknown")])
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    monkeypatch.setattr("jax.jit", lambda function: function)
+    monkeypatch.setattr("jax.numpy.ones", lambda *what: products.append(what) or Matrix())
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    assert peak_flops() == (2 * 8192**3, "measured")
+    assert products == [((8192, 8192), jax.numpy.bfloat16)]
 
 
 def test_measured():
