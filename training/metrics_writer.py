@@ -1,6 +1,8 @@
 """Where measurements go: metrics.jsonl always; TensorBoard and Weights & Biases where the config asks for them."""
 
 import json
+import math
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return records
 
 
+def _line(record: dict[str, Any]) -> str:
+    """`record` as a line of JSON, which has no infinity: null (a perplexity may be too large for a number)."""
+    finite = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in record.items()
+    }
+    return json.dumps(finite) + "\n"
+
+
 class MetricsWriter:
     """Writes measurements; after a resume at `step`, what an earlier attempt wrote beyond it is dropped first."""
 
@@ -32,7 +42,7 @@ class MetricsWriter:
         if jax.process_index() != 0:
             return
         kept = [record for record in read_metrics(path) if record["step"] <= step]
-        write_whole(path, "".join(json.dumps(record) + "\n" for record in kept))
+        write_whole(path, "".join(map(_line, kept)))
         self._file = path.open("a", encoding="utf-8")
         if tensorboard:
             from tensorboardX import SummaryWriter
@@ -43,13 +53,21 @@ class MetricsWriter:
                 import wandb
             except ModuleNotFoundError as error:
                 raise UserError("training.wandb_project is set; install it with: pip install wandb") from error
-            name = path.parent.name
-            self._wandb = wandb.init(project=wandb_project, name=name, id=name, dir=path.parent, resume="allow")
+            id_file = path.with_name("wandb.id")  # two folders of one name are two runs
+            if not id_file.exists():
+                write_whole(id_file, uuid.uuid4().hex)
+            self._wandb = wandb.init(
+                project=wandb_project,
+                name=path.parent.name,
+                id=id_file.read_text(),
+                dir=path.parent,
+                resume="allow",
+            )
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """One measurement of `split` ("train" or "valid") after `step` steps."""
         if self._file:
-            self._file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+            self._file.write(_line({"step": step, "split": split, **values}))
             self._file.flush()
         if self._events:
             for name, value in values.items():

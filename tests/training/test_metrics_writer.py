@@ -159,7 +159,7 @@ def test_wandb_that_is_not_installed(path, monkeypatch):
 
 
 def test_wandb(path, monkeypatch):
-    """As its interface is documented: one run a folder, resumed by its id."""
+    """As its interface is documented: one run a folder, resumed by its id; of two folders of one name, two runs."""
     import sys
     import types
 
@@ -169,15 +169,34 @@ def test_wandb(path, monkeypatch):
     )
     fake = types.SimpleNamespace(init=lambda **options: calls.append(options) or run)
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    writer = MetricsWriter(path, 0, False, "project")
-    writer.write(2, "valid", {"loss": 1.0})
-    writer.close()
-    name = path.parent.name
-    assert calls == [
-        {"project": "project", "name": name, "id": name, "dir": path.parent, "resume": "allow"},
-        (2, {"valid/loss": 1.0}),
-        "finished",
-    ]
+
+    def begin(path):
+        writer = MetricsWriter(path, 0, False, "project")
+        writer.write(2, "valid", {"loss": 1.0})
+        writer.close()
+        options, *rest = calls
+        assert rest == [(2, {"valid/loss": 1.0}), "finished"]
+        calls.clear()
+        name = options.pop("id")
+        assert options == {"project": "project", "name": path.parent.name, "dir": path.parent, "resume": "allow"}
+        return name
+
+    other = path.parent / "elsewhere" / path.parent.name / path.name
+    assert begin(path) == begin(path) != begin(other) == begin(other)
+
+
+def test_infinity_is_written_as_json_has_it(path):
+    """A perplexity that is too large for a number; also where an earlier line is kept."""
+    for step in (0, 1):
+        writer = MetricsWriter(path, step, False, "")
+        writer.write(step + 1, "valid", {"loss": 800.0, "perplexity": float("inf")})
+        writer.close()
+
+    def refuse(constant):
+        pytest.fail(constant)
+
+    lines = [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()]
+    assert lines == [{"step": step, "split": "valid", "loss": 800.0, "perplexity": None} for step in (1, 2)]
 
 
 # The picture
