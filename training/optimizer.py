@@ -68,8 +68,10 @@ OPTIMIZERS: dict[str, Callable[[OptimizerConfig], optax.GradientTransformation]]
     "adam": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),  # Kingma and Ba 2014, arXiv:1412.6980
     "sgd": lambda c: optax.trace(decay=c.b1),  # momentum b1
     "lion": lambda c: optax.scale_by_lion(c.b1, c.b2),  # Chen et al. 2023, arXiv:2302.06675
-    "adafactor": lambda c: optax.chain(  # Shazeer and Stern 2018, arXiv:1804.04235
-        optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0)
+    # Shazeer and Stern 2018, arXiv:1804.04235. The two largest axes are factored where both are 32 or more, as a head's
+    # size is; updates are clipped by the RMS of an array, which holds the kernels of all layers.
+    "adafactor": lambda c: optax.chain(
+        optax.scale_by_factored_rms(min_dim_size_to_factor=32), optax.clip_by_block_rms(1.0)
     ),
 }
 

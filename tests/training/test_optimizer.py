@@ -162,6 +162,16 @@ def test_every_optimizer_learns(name):
     assert float(loss(params)) < 0.1 * float(before)
 
 
+@pytest.mark.parametrize("shape", [(2, 768, 12, 64), (2, 12, 64, 768), (2, 768, 3072)])
+def test_adafactor_keeps_rows_and_columns(shape):
+    """Of a head's kernels too, whose axes are shorter than the 128 from which Optax factors."""
+    optimizer = make_optimizer(dataclasses.replace(CONFIG, name="adafactor"), num_steps=1)
+    state = jax.eval_shape(optimizer.init, {"kernel": jax.ShapeDtypeStruct(shape, jnp.float32)})
+    size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state))
+    a, b = sorted(shape)[-2:]  # 1/a + 1/b of the elements, and a few scalars
+    assert size <= math.prod(shape) * (1 / a + 1 / b) + 10
+
+
 def test_adam_with_weight_decay_is_refused():
     with pytest.raises(ConfigError, match=r"weight_decay=0\.1 with name='adam': use name='adamw'"):
         dataclasses.replace(CONFIG, name="adam", weight_decay=0.1)
