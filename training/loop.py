@@ -54,10 +54,6 @@ class Trainer:
         self.config, self.corpus, self.folder = config, corpus, folder
         self.display, self.write_samples = display, write_samples
         training, task = config.training, TASKS[config.task]
-        require(
-            config.model.dtype != "float16" or jax.default_backend() != "cpu",
-            "model.dtype='float16' cannot be computed on a CPU; set bfloat16 or float32",
-        )
         self.mesh = make_mesh(config.mesh)
         parts = training.microbatches * batch_divisor(self.mesh)
         require(
@@ -94,7 +90,7 @@ class Trainer:
             UserError: the loss is not finite, or a checkpoint cannot be read or written.
         """
         num_steps = self.config.training.num_steps
-        state = self.checkpoints.restore(self.abstract, self.display.warn) or self._init()
+        state = self.checkpoints.restore(self.abstract, self.display.warn, self._init) or self._init()
         start = int(state.step)
         self._describe()
         if start:

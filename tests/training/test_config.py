@@ -66,8 +66,8 @@ def test_what_is_left_open_is_worked_out():
     assert (config.model.max_length, config.model.vocab_size, config.model.dtype) == (96, 1000, "float32")
     assert (config.model.num_kv_heads, config.model.head_dim) == (4, 48)
     assert build_config(BASE, 777).model.vocab_size == 777
-    config = build_config(changed(model__max_length=200, model__vocab_size=4096, model__dtype="float16"), 777)
-    assert (config.model.max_length, config.model.vocab_size, config.model.dtype) == (200, 4096, "float16")
+    config = build_config(changed(model__max_length=200, model__vocab_size=4096, model__dtype="bfloat16"), 777)
+    assert (config.model.max_length, config.model.vocab_size, config.model.dtype) == (200, 4096, "bfloat16")
 
 
 def test_building_leaves_the_settings_as_they_were():

@@ -237,10 +237,3 @@ def test_samples_are_shown_at_each_evaluation_and_printed_at_the_end(make_traine
     trainer.train()
     assert said.lines.count("    one\n    two") == 1
     assert capsys.readouterr().out == "one\ntwo\n\n"
-
-
-def test_float16_on_a_cpu_is_refused(make_trainer):
-    with pytest.raises(
-        ConfigError, match=r"model\.dtype='float16' cannot be computed on a CPU; set bfloat16 or float32"
-    ):
-        make_trainer(model__dtype="float16")
