@@ -59,7 +59,7 @@ class Ours:
         abstract = abstract_state(model, optimizer, 0, mesh)
         self.state = jax.jit(lambda: init_state(model, optimizer, 0), out_shardings=shardings_of(abstract))()
         counts = count_parameters(abstract.params)
-        self.parameters, self.flops_per_token = sum(counts.values()), flops_per_token(model, counts, length)
+        self.parameters, self.flops_per_token = sum(counts.values()), flops_per_token(model, abstract.params, length)
         start = time.perf_counter()
         train_step = make_train_step(model, task, run.loss, optimizer, 1, mesh)
         self.compiled = compile_train_step(train_step, abstract, self.batch)

@@ -82,6 +82,7 @@ class Trainer:
             valid[source] = ValidBatches(packed, self.microbatch, prepare)
         self.evaluate = Evaluator(eval_step, valid, task.every_token, self.mesh)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
+        self.peak_flops, self.peak_flops_source = peak_flops()
 
     def train(self) -> int:
         """Trains from the newest checkpoint, or from the start, to the end or to a signal. Returns the exit status.
@@ -202,7 +203,8 @@ class Trainer:
     def _reports(self, start: int):
         """The writer and the monitor of this attempt, closed whatever happens."""
         training, model = self.config.training, self.config.model
-        flops = flops_per_token(model, count_parameters(self.abstract.params), self.config.data.sequence_length)
+        lengths = {name: array.shape[-1] for name, array in self.batches(start, slice(1)).items()}
+        flops = flops_per_token(model, self.abstract.params, lengths["inputs"], lengths.get("encoder_inputs", 0))
         with self._writing():
             writer = MetricsWriter(self.folder.metrics, start, training.tensorboard, training.wandb_project)
             monitor = Monitor(
@@ -233,9 +235,9 @@ class Trainer:
     def _describe(self) -> None:
         """Says what is about to happen: devices, mesh, parameters, data."""
         config, say = self.config, self.display.say
-        self.peak_flops, source = peak_flops()
         mesh = " ".join(f"{axis}={size}" for axis, size in self.mesh.shape.items())
-        say(f"devices: {describe_devices()}, {self.peak_flops / 1e12:.3g} TFLOP/s each ({source}); mesh: {mesh}")
+        speed = f"{self.peak_flops / 1e12:.3g} TFLOP/s each ({self.peak_flops_source})"
+        say(f"devices: {describe_devices()}, {speed}; mesh: {mesh}")
         counts = count_parameters(self.abstract.params)
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         say(f"parameters: {sum(counts.values()):,} ({parts}); computed in {config.model.dtype}")

@@ -1,6 +1,7 @@
 """How large a network is, and how much work a token takes."""
 
 import math
+import re
 
 import jax
 
@@ -20,22 +21,32 @@ PARTS = {
     "pooler": "pooler",
 }
 
+# Kernels that the tokens which an encoder reads are multiplied with.
+OF_THE_ENCODER = re.compile(r"^encoder/|/cross_attention/(key|value)/")
+
 
 def count_parameters(params) -> dict[str, int]:
     """Parameters of each part, of real or abstract arrays."""
     counts: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         name = parameter_path(path)
-        part = next(part for word, part in PARTS.items() if word in name)
+        part = next((part for word, part in PARTS.items() if word in name), "other")
         counts[part] = counts.get(part, 0) + math.prod(leaf.shape)
     return counts
 
 
-def flops_per_token(config: TransformerConfig, counts: dict[str, int], sequence_length: int) -> float:
-    """Floating-point operations to train on one token: 6 for each weight of a matrix product, and 12 L T N H for attention.
+def flops_per_token(config: TransformerConfig, params, length: int, source_length: int = 0) -> float:
+    """Floating-point operations to train on a token: 6 for each weight of a product that it meets, 12 N H for each key.
 
-    As in PaLM (Chowdhery et al. 2022, arXiv:2204.02311, appendix B); the output layer is a product, the look-up is not.
+    The mean over a full row: of `length` tokens and, in an encoder-decoder, the `source_length` that its encoder reads. As in
+    PaLM (Chowdhery et al. 2022, arXiv:2204.02311, appendix B), look-ups and biases are not counted, and every key is.
     """
-    products = counts["attention"] + counts["feed-forward"] + config.vocab_size * config.embed_dim
-    attention = config.num_layers * sequence_length * config.num_heads * config.head_dim
-    return 6.0 * products + 12.0 * attention
+    both = config.network == "encoder-decoder"
+    read = source_length if both else length  # by the encoder
+    products = length * config.vocab_size * config.embed_dim * config.tie_embeddings
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        name = parameter_path(path)
+        if name.endswith("/kernel") and not name.startswith("pooler/"):
+            products += (read if OF_THE_ENCODER.search(name) else length) * math.prod(leaf.shape)
+    keys = config.encoder_layers * read**2 + config.decoder_layers * length * (length + both * read)
+    return (6.0 * products + 12.0 * config.num_heads * config.head_dim * keys) / (length + both * read)

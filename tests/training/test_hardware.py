@@ -5,7 +5,7 @@ import types
 import jax
 import pytest
 
-from model import presets
+from model import TransformerConfig, presets
 from training.hardware import PEAK_FLOPS, describe_devices, peak_flops
 from training.model_size import count_parameters, flops_per_token
 from training.step import init_params
@@ -85,5 +85,33 @@ def test_parameters_and_flops(config, total):
     products = 2 * width * heads + 2 * width * config.num_kv_heads * config.head_dim
     products += (3 if config.activation == "swiglu" else 2) * width * config.mlp_dim
     products = layers * products + width * config.vocab_size
-    expected = 6 * products + 12 * layers * 512 * heads
-    assert flops_per_token(config, counts, 512) == pytest.approx(expected, rel=2e-3)  # biases are counted, too
+    assert flops_per_token(config, shapes, 512) == 6 * products + 12 * layers * 512 * heads
+
+
+# Of width 4, 2 heads of 2, 8 hidden units and 10 pieces: a layer's attention has 4 x 16 weights, its feed-forward 2 x 32, the
+# output 40. Rows of 3 tokens; the encoder-decoder's encoder reads 5 others.
+SMALL = {"vocab_size": 10, "embed_dim": 4, "num_heads": 2, "mlp_dim": 8, "activation": "gelu", "max_length": 8}
+
+
+@pytest.mark.parametrize(
+    "changes, source, flops",
+    [
+        ({"decoder_layers": 2}, 0, 6 * (2 * 128 + 40) + 12 * 2 * 4 * 3),
+        ({"decoder_layers": 2, "tie_embeddings": False}, 0, 6 * (2 * 128 + 40) + 12 * 2 * 4 * 3),
+        ({"encoder_layers": 2, "head": "transform", "pooler": True}, 0, 6 * (2 * 128 + 16 + 40) + 12 * 2 * 4 * 3),
+        (
+            {"encoder_layers": 1, "decoder_layers": 2},
+            5,
+            # Read tokens meet the encoder, and both layers' keys and values; written ones the rest, and both texts' keys.
+            (5 * (6 * (128 + 2 * 32) + 12 * 4 * 5) + 3 * (6 * (2 * (128 + 32) + 40) + 12 * 2 * 4 * (3 + 5))) / 8,
+        ),
+    ],
+)
+def test_flops_by_hand(changes, source, flops):
+    config = TransformerConfig(**SMALL | changes)
+    shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
+    assert flops_per_token(config, shapes, 3, source) == pytest.approx(flops)
+
+
+def test_parameters_of_a_layer_without_a_name_here():
+    assert count_parameters({"adapter": {"kernel": jax.numpy.ones((2, 3))}}) == {"other": 6}

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from common.errors import ConfigError, UserError
+from common.errors import UserError
 from training.checkpoints import Checkpoints
 from training.metrics_writer import read_metrics
 
