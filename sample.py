@@ -1,6 +1,8 @@
-"""Continues prompts with a trained model.
+"""Continues prompts with a trained model, or fills what they leave open.
 
     python sample.py --ckpt runs/base --prompt "今天" --prompt "My friend" [--temperature 0 ...]
+    python sample.py --ckpt runs/bert_tiny --prompt "en: I am [MASK] student."
+    python sample.py --ckpt runs/t5_tiny --prompt "en: I <extra_id_0> student."
 
 Without --prompt it asks for prompts, one a line. --ckpt is a run's folder, its checkpoints, or one step of them.
 """
@@ -94,6 +96,9 @@ def main() -> int:
             print(flush=True)
         else:
             print("\n---\n".join(completion.text for completion in completions), flush=True)
+        if not flags.json:
+            for number, candidates in enumerate(completions[0].candidates, 1):
+                print(f"    mask {number}: " + ", ".join(f"{piece} {chance:.0%}" for piece, chance in candidates))
         if any(each.finish_reason == "length" and len(each.tokens) < flags.max_new_tokens for each in completions):
             tell_once(
                 f"--max_new_tokens {flags.max_new_tokens} is more than there is room for: "

@@ -1,0 +1,8 @@
+from tasks import TASKS
+from tasks.show import TITLES, page
+from tests.conftest import ROOT
+
+
+def test_the_page_is_what_the_code_prints():
+    assert set(TITLES) == set(TASKS)
+    assert (ROOT / "docs/objectives.md").read_text(encoding="utf-8") == page()
