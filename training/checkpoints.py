@@ -89,14 +89,18 @@ class Checkpoints:
 
     def save(self, state: TrainState, valid_loss: float | None) -> None:
         """Starts to write the state; returns as soon as it is copied, and the next save waits for the end of this one."""
+        self._save(int(state.step), {"params": state.params, "state": _without_params(state)}, valid_loss)
+
+    def save_params(self, params: Params) -> None:
+        """Starts to write parameters that were not trained here, in the dtype they have, as step 0."""
+        self._save(0, {"params": params}, None)
+
+    def _save(self, step: int, items: dict, valid_loss: float | None) -> None:
         self._manager.save(
-            int(state.step),
+            step,
             args=ocp.args.Composite(
-                params=ocp.args.StandardSave(state.params),
-                state=ocp.args.StandardSave(_without_params(state)),
-                checksums=ocp.args.JsonSave(
-                    {"params": checksums(state.params), "state": checksums(_without_params(state))}
-                ),
+                **{name: ocp.args.StandardSave(item) for name, item in items.items()},
+                checksums=ocp.args.JsonSave({name: checksums(item) for name, item in items.items()}),
             ),
             metrics=None if valid_loss is None else {"loss": valid_loss},
         )
@@ -108,10 +112,13 @@ class Checkpoints:
     def close(self) -> None:
         self._manager.close()
 
-    def restore(self, abstract: TrainState, say: Callable[[str], None]) -> TrainState | None:
+    def restore(
+        self, abstract: TrainState, say: Callable[[str], None], fresh: Callable[[], TrainState] | None = None
+    ) -> TrainState | None:
         """The newest good state, in the shardings of `abstract`; None where there is no checkpoint.
 
-        Checkpoints that are damaged are said and moved out of the way, to `damaged/` beside the folder.
+        A checkpoint of parameters alone gets the rest from `fresh()`, the state of a new run. Checkpoints
+        that are damaged are said and moved out of the way, to `damaged/` beside the folder.
 
         Raises:
             UserError: there are checkpoints, and none is good; the newest good one has other arrays than `abstract`; a
@@ -119,6 +126,9 @@ class Checkpoints:
         """
 
         def read(step: int) -> TrainState:
+            if fresh is not None and step == 0 and not (self.folder / "0" / "state").exists():
+                params = self._read(step, "params", abstract.params, any_dtype=True)
+                return fresh().replace(params=jax.tree.map(lambda x, a: x.astype(a.dtype), params, abstract.params))
             params = self._read(step, "params", abstract.params)
             state = self._read(step, "state", _without_params(abstract))
             return TrainState(params=params, **state)
@@ -128,14 +138,14 @@ class Checkpoints:
     def restore_params(
         self, abstract: Params, say: Callable[[str], None], step: int | None = None
     ) -> tuple[Params, int]:
-        """The parameters of `step`, or of the newest good checkpoint, and the step.
+        """The parameters of `step`, or of the newest good checkpoint, in the dtype they are stored in, and the step.
 
         Raises:
             UserError: there is none; it has other arrays than `abstract`; a file cannot be read now.
         """
 
         def read(step: int) -> tuple[Params, int]:
-            return self._read(step, "params", abstract), step
+            return self._read(step, "params", abstract, any_dtype=True), step
 
         found = self._newest_good(read, say, only=step)
         if found is None:
@@ -177,9 +187,19 @@ class Checkpoints:
                 shutil.move(self.folder / str(step), next(name for name in names if not name.exists()))
         self._manager.reload()
 
-    def _read(self, step: int, item: str, abstract):
-        """`item` of the checkpoint of `step`, in the shapes, dtypes and shardings of `abstract`."""
-        stored = _describe(ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / item).tree)
+    def _read(self, step: int, item: str, abstract, any_dtype: bool = False):
+        """`item` of the checkpoint of `step`, in the shapes, dtypes and shardings of `abstract`.
+
+        With `any_dtype` arrays come in the dtype they are stored in, as converted weights may be in bfloat16.
+        """
+        arrays = ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / item).tree
+        stored = _describe(arrays)
+        if any_dtype and stored.keys() == _describe(abstract).keys():
+            abstract = jax.tree.map(
+                lambda leaf, array: jax.ShapeDtypeStruct(leaf.shape, array.dtype, sharding=leaf.sharding),
+                abstract,
+                arrays,
+            )
         wanted = _describe(abstract)
         other = sorted(path for path in stored.keys() | wanted.keys() if stored.get(path) != wanted.get(path))
         if other:

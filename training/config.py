@@ -68,9 +68,8 @@ class RunConfig:
         choose(TASKS, self.task, "task")
         needed = TASKS[self.task].network
         require(
-            self.model.network == needed and self.model.head != "none",
-            f"task={self.task!r} trains an {needed} with a head; set model.encoder_layers, model.decoder_layers and "
-            "model.head for it",
+            self.model.network == needed,
+            f"task={self.task!r} trains an {needed}; set model.encoder_layers and model.decoder_layers for it",
         )
         require(self.seed >= 0, f"seed={self.seed} must not be negative")
         require(

@@ -96,6 +96,11 @@ class RunFolder:
         """What data.json says, or None where no run was begun."""
         return self._read_json("data.json")
 
+    def is_untrained(self) -> bool:
+        """Whether these are converted weights that no run has gone on from yet."""
+        data = self.data() or {}
+        return "converted_from" in data and "fingerprint" not in data
+
     def tokenizer(self) -> Tokenizer:
         """The run's tokenizer.
 
@@ -115,6 +120,8 @@ class RunFolder:
         """Raises ConfigError if `settings` would make another run of the one that was begun here."""
         begun = self.settings()
         changes = [] if begun is None else harmful_changes(begun, settings)
+        if self.is_untrained():  # converted weights: all but the network is still to be settled
+            changes = [change for change in changes if change.startswith("model.")]
         if changes:
             raise ConfigError(
                 f"{self.path} was begun with other settings ({'; '.join(changes)}); "
@@ -128,15 +135,17 @@ class RunFolder:
             UserError: the text is not the one that the run was begun with, or the folder cannot be written.
         """
         begun = self.data()
-        if self.settings() is not None and begun is not None and begun.get("fingerprint") != data["fingerprint"]:
+        is_new = self.settings() is None or begun is None or self.is_untrained()
+        if not is_new and begun.get("fingerprint") != data["fingerprint"]:
             raise UserError(
                 f"the training text (or the run's tokenizer) has changed since {self.path} was begun; "
                 "bring the old one back to resume, or give another --workdir=DIR"
             )
+        origin = {name: value for name, value in (begun or {}).items() if name == "converted_from"}
         if jax.process_index() == 0:
             for name, content in tokenizer.files.items():
                 self._write(name, content)
-            self._write("data.json", json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+            self._write("data.json", json.dumps(origin | data, indent=2, ensure_ascii=False) + "\n")
             self._write("config.json", json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
 
     def _write(self, name: str, content: bytes | str) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import json
 import os
 import re
 import traceback
@@ -67,6 +68,8 @@ def _parse(text: str, old: Any) -> Any:
 
 
 def _run_config_file(path: Path) -> Settings:
+    if path.name == "config.json":  # a run's own
+        return _read_config_json(path)
     if path.suffix != ".py":
         raise ConfigError(f"--config: {str(path)!r} is not a Python file; try configs/base.py")
     try:
@@ -89,6 +92,16 @@ def _run_config_file(path: Path) -> Settings:
         return config.to_dict()
     except (Exception, SystemExit) as error:  # whatever a user's file may raise
         raise ConfigError(_explain(error, path)) from error
+
+
+def _read_config_json(path: Path) -> Settings:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--config: cannot read {str(path)!r} ({error})") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"--config: {str(path)!r} is not a JSON object")
+    return settings
 
 
 def _explain(error: BaseException, path: Path) -> str:
