@@ -1,24 +1,20 @@
 """A corpus ready to train on: split, tokenized, cached by content."""
 
 import dataclasses
-import hashlib
 import io
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from common.errors import ConfigError, UserError, require
-from common.files import digest, write_whole
+from common.errors import UserError, require
+from common.files import digest
+from data.cache import Cache
 from data.document import Document
 from data.sources import read_documents, split_sources
+from data.split import split_documents
 from data.tokenizer import Tokenizer, TokenizerConfig, train
-
-# Where a line and a sentence begin.
-LINE = re.compile(r"(?<=\n)")
-SENTENCE = re.compile(r"(?<=[。！？])(?=[^。！？”’」』）])|(?<=[.!?] )")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,82 +97,24 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Cor
         model = cache.get(key) or cache.put(key, train(texts, tokenizer).model)
         tokenizer = Tokenizer(model)
 
-    def encode(documents: Sequence[Document]) -> EncodedText:
+    def encode(documents: Sequence[Document]) -> tuple[str, EncodedText]:
         texts = [document.text for document in documents]
         key = digest("tokens", tokenizer.model, *texts)
-        fingerprints.append(key)
         blob = cache.get(key) or cache.put(key, _to_blob(encode_texts(texts, tokenizer)))
-        return _from_blob(blob)
+        return key, _from_blob(blob)
 
-    fingerprints: list[str] = []
     by_source: dict[str, list[Document]] = {}
     for document in valid_documents:
         by_source.setdefault(document.source, []).append(document)
-    encoded = encode(train_documents)
+    train_key, encoded = encode(train_documents)
     valid = {source: encode(documents) for source, documents in by_source.items()}
     if encoded.num_tokens <= data.sequence_length:
         raise UserError(
             f"the training text is {encoded.num_tokens} tokens, less than one sequence of data.sequence_length="
             f"{data.sequence_length}; give more text or a shorter sequence"
         )
-    return Corpus(tokenizer, encoded, valid, digest(*fingerprints))
-
-
-def split_documents(documents: Sequence[Document], valid_fraction: float) -> tuple[list[Document], list[Document]]:
-    """Training and validation documents, chosen by a hash of each document's key.
-
-    So a document stays on its side when others are added. Where a side comes out empty, the last lines of the documents
-    are held out instead (of one long text, say), or, if there are none to spare, the document whose hash is lowest, or
-    the last sentences of the only one.
-
-    Raises:
-        UserError: the text is one line without sentences.
-    """
-
-    def split(bound: float) -> tuple[list[Document], list[Document]]:
-        train, valid = [], []
-        for document, value in zip(documents, hashes, strict=True):
-            (valid if value < bound else train).append(document)
-        return train, valid
-
-    hashes = [_hash(document) for document in documents]
-    train, valid = split(valid_fraction * 2**64)
-    if not (train and valid):
-        train, valid = _hold_out_ends(documents, valid_fraction, LINE)
-    if not valid:
-        train, valid = split(min(hashes) + 1)
-    if not train:
-        train, valid = _hold_out_ends(documents, valid_fraction, SENTENCE)
-    if not valid:
-        raise UserError(
-            f"the text of {', '.join(sorted({document.source for document in documents}))} has no second document, line or "
-            "sentence to hold out for validation; put documents between blank lines, or give --config.data.valid=FILE"
-        )
-    return train, valid
-
-
-def _hash(document: Document) -> int:
-    key = document.text if document.key is None else document.key
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
-
-
-def _hold_out_ends(
-    documents: Sequence[Document], valid_fraction: float, start: re.Pattern
-) -> tuple[list[Document], list[Document]]:
-    """The documents without their last parts, and these; one that has a key or a single part stays whole.
-
-    `start` matches where a part begins.
-    """
-    train, valid = [], []
-    for document in documents:
-        parts = start.split(document.text.strip())
-        held_out = min(max(1, round(valid_fraction * len(parts))), len(parts) - 1)
-        if document.key is None and held_out:
-            train.append(dataclasses.replace(document, text="".join(parts[:-held_out]).rstrip()))
-            valid.append(dataclasses.replace(document, text="".join(parts[-held_out:])))
-        else:
-            train.append(document)
-    return train, valid
+    fingerprint = digest(train_key, *(key for key, _ in valid.values()))
+    return Corpus(tokenizer, encoded, {source: text for source, (_, text) in valid.items()}, fingerprint)
 
 
 def encode_texts(texts: Sequence[str], tokenizer: Tokenizer) -> EncodedText:
@@ -190,35 +128,6 @@ def encode_texts(texts: Sequence[str], tokenizer: Tokenizer) -> EncodedText:
     for start, piece in zip(starts, pieces, strict=True):
         tokens[start + 1 : start + 1 + len(piece)] = piece
     return EncodedText(tokens, starts, sum(len(text.encode()) for text in texts))
-
-
-class Cache:
-    """Blobs by key in a folder; each carries its own hash, so one that was damaged counts as absent."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def get(self, key: str) -> bytes | None:
-        try:
-            stored = (self.folder / key).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._unusable(error) from error
-        return stored[32:] if hashlib.sha256(stored[32:]).digest() == stored[:32] else None
-
-    def put(self, key: str, blob: bytes) -> bytes:
-        try:
-            write_whole(self.folder / key, hashlib.sha256(blob).digest() + blob)
-        except OSError as error:
-            raise self._unusable(error) from error
-        return blob
-
-    def _unusable(self, error: OSError) -> ConfigError:
-        return ConfigError(
-            f"data.cache_dir={str(self.folder)!r} cannot be used ({error.strerror}); "
-            "give a folder that can be written: --config.data.cache_dir=DIR"
-        )
 
 
 def _to_blob(encoded: EncodedText) -> bytes:

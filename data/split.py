@@ -1,0 +1,70 @@
+"""Which documents are trained on, and which are held out to validate."""
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Sequence
+
+from common.errors import UserError
+from data.document import Document
+
+# Where a line and a sentence begin.
+LINE = re.compile(r"(?<=\n)")
+SENTENCE = re.compile(r"(?<=[。！？])(?=[^。！？”’」』）])|(?<=[.!?] )")
+
+
+def split_documents(documents: Sequence[Document], valid_fraction: float) -> tuple[list[Document], list[Document]]:
+    """Training and validation documents, chosen by a hash of each document's key.
+
+    So a document stays on its side when others are added. Where a side comes out empty, the last lines of the documents
+    are held out instead (of one long text, say), or, if there are none to spare, the document whose hash is lowest, or
+    the last sentences of the only one.
+
+    Raises:
+        UserError: the text is one line without sentences.
+    """
+
+    def split(bound: float) -> tuple[list[Document], list[Document]]:
+        train, valid = [], []
+        for document, value in zip(documents, hashes, strict=True):
+            (valid if value < bound else train).append(document)
+        return train, valid
+
+    hashes = [_hash(document) for document in documents]
+    train, valid = split(valid_fraction * 2**64)
+    if not (train and valid):
+        train, valid = _hold_out_ends(documents, valid_fraction, LINE)
+    if not valid:
+        train, valid = split(min(hashes) + 1)
+    if not train:
+        train, valid = _hold_out_ends(documents, valid_fraction, SENTENCE)
+    if not valid:
+        raise UserError(
+            f"the text of {', '.join(sorted({document.source for document in documents}))} has no second document, line or "
+            "sentence to hold out for validation; put documents between blank lines, or give --config.data.valid=FILE"
+        )
+    return train, valid
+
+
+def _hash(document: Document) -> int:
+    key = document.text if document.key is None else document.key
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
+
+
+def _hold_out_ends(
+    documents: Sequence[Document], valid_fraction: float, start: re.Pattern
+) -> tuple[list[Document], list[Document]]:
+    """The documents without their last parts, and these; one that has a key or a single part stays whole.
+
+    `start` matches where a part begins.
+    """
+    train, valid = [], []
+    for document in documents:
+        parts = start.split(document.text.strip())
+        held_out = min(max(1, round(valid_fraction * len(parts))), len(parts) - 1)
+        if document.key is None and held_out:
+            train.append(dataclasses.replace(document, text="".join(parts[:-held_out]).rstrip()))
+            valid.append(dataclasses.replace(document, text="".join(parts[-held_out:])))
+        else:
+            train.append(document)
+    return train, valid
