@@ -91,7 +91,10 @@ def main() -> int:
         )
         if flags.json:
             for completion in completions:
-                print(json.dumps(dataclasses.asdict(completion), ensure_ascii=False), flush=True)
+                fields = dataclasses.asdict(completion)
+                if not completion.candidates:  # only masks have some
+                    del fields["candidates"]
+                print(json.dumps(fields, ensure_ascii=False), flush=True)
         elif live:
             print(flush=True)
         else:

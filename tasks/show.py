@@ -16,13 +16,13 @@ TOKENIZER = TokenizerConfig(2048, "bpe", 0.998, True, True, ("[MASK]", *SENTINEL
 CORRUPTION = CorruptionConfig()
 TITLES = {
     "causal_lm": "Each token is predicted from those before it (GPT). `causal_lm` trains a decoder.",
-    "prefix_lm": "The first part of the text is given, and its tokens see each other both ways (marked ↔); the rest is predicted. "
-    "`prefix_lm` trains a decoder.",
-    "masked_lm": "15 % of the tokens are to be predicted (BERT): of these, 80 % are hidden by `[MASK]`, 10 % replaced by another "
-    "token, 10 % left. `masked_lm` trains an encoder. With `corruption.whole_words=True` the pieces of a word are chosen "
-    "together. There is no next-sentence prediction: RoBERTa found that it does not help (Liu et al. 2019, arXiv:1907.11692).",
-    "span_corruption": "15 % of the tokens, in spans of three on average, are cut out and a sentinel put in their place (T5); the "
-    "decoder writes them. `span_corruption` trains an encoder-decoder.",
+    "prefix_lm": "The first part of the text is given, and its tokens see each other both ways (marked ↔); the rest is "
+    "predicted. `prefix_lm` trains a decoder.",
+    "masked_lm": "15 % of the tokens are to be predicted (BERT): of these, 80 % are hidden by `[MASK]`, 10 % replaced by "
+    "another token, 10 % left. `masked_lm` trains an encoder. With `corruption.whole_words=True` the pieces of a word are "
+    "chosen together. There is no next-sentence prediction: RoBERTa found that it does not help (Liu et al. 2019, arXiv:1907.11692).",
+    "span_corruption": "15 % of the tokens, in spans of three on average, are cut out and a sentinel put in their place "
+    "(T5); the decoder writes them. `span_corruption` trains an encoder-decoder.",
 }
 
 
@@ -59,8 +59,8 @@ def page() -> str:
     parts = [
         "# Objectives",
         "What each of them feeds the network, on one document of the built-in corpus (printed by `python -m tasks.show`). "
-        "`<|endoftext|>` begins and ends every text; a target that is empty is not counted. Which tokens are hidden is a function "
-        "of the seed, the step and the row, so that every epoch hides others and a resumed run the same.",
+        "`<|endoftext|>` begins and ends every text; a target that is empty is not counted. Which tokens are hidden is a "
+        "function of the seed, the step and the row, so that every epoch hides others and a resumed run the same.",
         "```\n" + document + "\n```",
     ]
     for name, title in TITLES.items():
