@@ -71,7 +71,7 @@ class RunConfig:
             self.model.network == needed,
             f"task={self.task!r} trains an {needed}; set model.encoder_layers and model.decoder_layers for it",
         )
-        require(self.seed >= 0, f"seed={self.seed} must not be negative")
+        require(0 <= self.seed < 2**32, f"seed={self.seed} must be from 0 to {2**32 - 1}")
         require(
             self.data.sequence_length <= self.model.max_length,
             f"data.sequence_length={self.data.sequence_length} is above model.max_length={self.model.max_length}",
@@ -79,6 +79,20 @@ class RunConfig:
 
 
 SECTIONS = {field.name: field.type for field in dataclasses.fields(RunConfig)}
+
+
+def fill_in_defaults(stored: Settings, kind: type = RunConfig) -> Settings:
+    """The settings of a run that was begun before some keys came to be: these have their field's default.
+
+    So a field that is added must have a default, and the default must mean "as before".
+    """
+    fields = dataclasses.fields(kind)
+    filled = {field.name: field.default for field in fields if field.default is not dataclasses.MISSING} | stored
+    for field in fields:
+        section = filled.get(field.name, {})
+        if dataclasses.is_dataclass(field.type) and isinstance(section, Mapping):
+            filled[field.name] = fill_in_defaults(section, field.type)
+    return filled
 
 
 def build_config(settings: Settings, vocab_size: int | None = None) -> RunConfig:
@@ -157,14 +171,17 @@ def harmful_changes(before: Settings, after: Settings) -> list[str]:
     """The settings, as `key: old -> new`, whose change would make a resumed run another run."""
 
     def plain(settings: Settings) -> dict[str, Any]:
-        """Sources are equal whether given as a tuple, as the list that JSON makes of it, or with commas."""
+        """Texts are equal whether given as one, as a tuple or as the list that JSON makes of it; sources with commas, too."""
         values = flatten(settings)
+        values |= {key: split_sources(values[key]) for key in ("data.train", "data.valid") if key in values}
         return {key: ",".join(value) if isinstance(value, tuple | list) else value for key, value in values.items()}
 
     before, after = plain(before), plain(after)
     harmless = set(HARMLESS)
     if after.get("optimizer.schedule") in ("constant", "rsqrt"):
         harmless.add("training.num_steps")  # the schedule does not look at the end
+    if not after.get("model.dropout"):
+        harmless.add("training.microbatches")  # each of them has dropout masks of its own
     return [
         f"{key}: {before.get(key)!r} -> {after.get(key)!r}"
         for key in sorted(before.keys() | after.keys())

@@ -6,11 +6,13 @@ data.json         sources with their attribution, sizes, and a fingerprint of th
 checkpoints/N/    parameters and optimizer state after step N
 metrics.jsonl     what was measured, a line each; events.* the same for TensorBoard
 loss.png          the curve
+wandb.id          the run's name at Weights & Biases, where it is there
 """
 
 import fcntl
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +24,7 @@ from common.errors import ConfigError, UserError
 from common.files import write_whole
 from data.tokenizer import Tokenizer
 from data.tokenizer_files import read_tokenizer
-from training.config import RunConfig, build_config, harmful_changes
+from training.config import RunConfig, build_config, fill_in_defaults, harmful_changes
 from training.settings import Settings
 
 
@@ -57,6 +59,8 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Creates the folder and holds it: a second run in it is refused. Ends with the process, however that ends.
 
+        On a file system that has no locks a warning is printed instead.
+
         Raises:
             UserError: the folder is in use, is a file, or cannot be written.
         """
@@ -73,24 +77,30 @@ class RunFolder:
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 file.seek(0)
                 raise UserError(
                     f"another run (process {file.read().strip() or 'unknown'}) is using {self.path}; "
                     "wait for it, or give another --workdir=DIR"
                 ) from error
+            except OSError as error:  # as on Google Drive, some NFS and some Lustre
+                print(
+                    f"warning: {self.path} cannot be locked ({error.strerror}); see to it that no other run is using it",
+                    file=sys.stderr,
+                )
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
             yield
 
     def settings(self) -> Settings | None:
-        """The run's settings, or None where no run was begun.
+        """The run's settings, those that came later at their defaults, or None where no run was begun.
 
         Raises:
             UserError: config.json is damaged.
         """
-        return self._read_json("config.json")
+        stored = self._read_json("config.json")
+        return None if stored is None else fill_in_defaults(stored)
 
     def data(self) -> dict[str, Any] | None:
         """What data.json says, or None where no run was begun."""
@@ -112,9 +122,12 @@ class RunFolder:
             raise UserError(f"{self.path} has no tokenizer (tokenizer.model or tokenizer.json)")
         return tokenizer
 
-    def config(self, tokenizer: Tokenizer) -> RunConfig:
+    def has_tokenizer(self) -> bool:
+        return read_tokenizer(self.path) is not None
+
+    def config(self, tokenizer: Tokenizer | None) -> RunConfig:
         """The run's config, complete."""
-        return build_config(self.settings(), tokenizer.vocab_size)
+        return build_config(self.settings(), None if tokenizer is None else tokenizer.vocab_size)
 
     def refuse_changes(self, settings: Settings) -> None:
         """Raises ConfigError if `settings` would make another run of the one that was begun here."""
@@ -128,7 +141,7 @@ class RunFolder:
                 "set them back to resume, or give another --workdir=DIR"
             )
 
-    def begin(self, settings: Settings, tokenizer: Tokenizer, data: dict[str, Any]) -> None:
+    def begin(self, settings: Settings, tokenizer: Tokenizer | None, data: dict[str, Any]) -> None:
         """Writes what makes the folder complete; config.json comes last, so that it marks a run as begun.
 
         Raises:
@@ -143,7 +156,7 @@ class RunFolder:
             )
         origin = {name: value for name, value in (begun or {}).items() if name == "converted_from"}
         if jax.process_index() == 0:
-            for name, content in tokenizer.files.items():
+            for name, content in ({} if tokenizer is None else tokenizer.files).items():
                 self._write(name, content)
             self._write("data.json", json.dumps(origin | data, indent=2, ensure_ascii=False) + "\n")
             self._write("config.json", json.dumps(settings, indent=2, ensure_ascii=False) + "\n")

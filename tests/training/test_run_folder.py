@@ -1,5 +1,7 @@
 """A folder that is used, damaged, or begun with something else is refused in one line that says what to do."""
 
+import errno
+import json
 import os
 import shutil
 import subprocess
@@ -36,6 +38,26 @@ def test_a_folder_explains_itself(begun):
     assert isinstance(config, RunConfig) and config.model.vocab_size == corpus.tokenizer.vocab_size
     assert again.data()["fingerprint"] == corpus.fingerprint
     assert RunFolder(folder.path.parent / "other").settings() is None
+
+
+def test_a_run_that_was_begun_before_a_key_came_to_be(begun):
+    """It goes on with the default; a key that has none, and one that is not known, are refused as ever."""
+    folder, settings, corpus = begun
+    stored = json.loads((folder.path / "config.json").read_text())
+    before = folder.settings()
+    del stored["corruption"], stored["model"]["sliding_window"], stored["tokenizer"]["special_tokens"]
+    (folder.path / "config.json").write_text(json.dumps(stored))
+    assert folder.settings() | before == before
+    folder.refuse_changes(settings)
+    config = folder.config(corpus.tokenizer)
+    assert config.corruption.rate == 0.15 and config.model.sliding_window is None
+    with pytest.raises(ConfigError, match=r"model\.sliding_window: None -> 8\)"):
+        folder.refuse_changes(settings | {"model": settings["model"] | {"sliding_window": 8}})
+
+    for section, change in (("optimizer", {}), ("model", stored["model"] | {"breadth": 3})):
+        (folder.path / "config.json").write_text(json.dumps(stored | {section: change}))
+        with pytest.raises(ConfigError, match=r"optimizer\.name is missing|model\.breadth is not a key"):
+            folder.config(corpus.tokenizer)
 
 
 def test_begun_again_writes_only_what_changed(begun):
@@ -145,6 +167,21 @@ def test_a_lock_ends_with_its_process(tmp_path):
     assert (tmp_path / ".lock").read_text()
     with RunFolder(tmp_path).lock():
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch, capsys, number):
+    """As Google Drive in Colab: the run goes on."""
+
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with RunFolder(tmp_path / "run").lock():
+        assert (tmp_path / "run" / ".lock").read_text() == str(os.getpid())
+    assert capsys.readouterr().err == (
+        f"warning: {tmp_path}/run cannot be locked ({os.strerror(number)}); see to it that no other run is using it\n"
+    )
 
 
 # --ckpt
