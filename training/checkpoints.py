@@ -1,5 +1,6 @@
 """Checkpoints by Orbax: asynchronous, atomic, checked when they are read."""
 
+import dataclasses
 import itertools
 import shutil
 from collections.abc import Callable
@@ -128,7 +129,8 @@ class Checkpoints:
         def read(step: int) -> TrainState:
             if fresh is not None and step == 0 and not (self.folder / "0" / "state").exists():
                 params = self._read(step, "params", abstract.params, any_dtype=True)
-                return fresh().replace(params=jax.tree.map(lambda x, a: x.astype(a.dtype), params, abstract.params))
+                params = jax.tree.map(lambda x, a: x.astype(a.dtype), params, abstract.params)
+                return dataclasses.replace(fresh(), params=params)
             params = self._read(step, "params", abstract.params)
             state = self._read(step, "state", _without_params(abstract))
             return TrainState(params=params, **state)

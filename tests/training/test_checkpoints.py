@@ -98,6 +98,19 @@ def test_params_alone(saved):
         assert_bit_equal(params, make_state(expected).params)
 
 
+def test_parameters_alone_begin_a_run(folder):
+    """Converted weights: read in the dtype they are stored in, trained in the state's; the rest is new."""
+    new, given = make_state(0), halved(make_state(9)).params
+    checkpoints = Checkpoints(folder)
+    checkpoints.save_params(given)
+    checkpoints.wait()
+    params, step = Checkpoints(folder, read_only=True).restore_params(abstract_of(new.params), pytest.fail)
+    assert step == 0
+    assert_bit_equal(params, given)
+    state = Checkpoints(folder).restore(abstract_of(new), pytest.fail, fresh=lambda: new)
+    assert_bit_equal(state, dataclasses.replace(new, params=jax.tree.map(lambda leaf: leaf.astype(jnp.float32), given)))
+
+
 def test_nothing_to_restore(folder):
     assert Checkpoints(folder).restore(abstract_of(make_state(1)), pytest.fail) is None
     with pytest.raises(UserError, match="has no checkpoint yet; train it first"):
