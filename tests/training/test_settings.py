@@ -70,7 +70,7 @@ def test_what_is_no_file_is_refused(tmp_path, write):
     )
     (tmp_path / "folder.py").mkdir()
     assert f"cannot read {tmp_path}/folder.py (Is a directory); give a path" in refusal(tmp_path / "folder.py")
-    for path in (tmp_path, write("{}", "config.json")):
+    for path in (tmp_path, write("{}", "config.yaml")):
         assert refusal(path) == f"--config: '{path}' is not a Python file; try configs/base.py"
 
 
