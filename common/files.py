@@ -1,9 +1,14 @@
 """Writing files whole: a reader sees the old file or the new one, never half of one."""
 
+import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from common.errors import UserError
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -21,6 +26,29 @@ def write_whole(path: Path, data: bytes | str) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to write to, which is at `path` once the block has ended well; until then, and otherwise, nothing is.
+
+    Raises:
+        UserError: there is something at `path`, or it cannot be written.
+    """
+    path = path.expanduser().absolute()
+    if path.exists() or path.is_symlink():
+        raise UserError(f"{path} is there already; give another folder, or move it away")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            yield temporary
+            os.chmod(temporary, 0o755)
+            os.rename(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror or error})") from error
 
 
 def digest(*parts: bytes | str) -> str:

@@ -45,6 +45,7 @@ def encode_prompts(
     Raises:
         ConfigError: a prompt leaves no room in the context, or has no mask where a network can only fill masks.
     """
+    require(config.head != "none", "this model has no head: it gives vectors, not text")
     texts = [tokenizer.encode(prompt) for prompt in prompts]
     suffix = tokenizer.suffix if config.network == "encoder" else ()
     rows = [[*tokenizer.prefix, *text, *suffix] or [tokenizer.end_of_text] for text in texts]

@@ -19,20 +19,20 @@ class TrainedModel:
 
     params: Params
     config: TransformerConfig
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     step: int
 
 
-def load_model(path: str, say: Callable[[str], None]) -> TrainedModel:
+def load_model(path: str, say: Callable[[str], None], needs_tokenizer: bool = True) -> TrainedModel:
     """The model of a run's folder (its newest good checkpoint), of its `checkpoints`, or of one step, on one device.
 
-    `say` is told of checkpoints that cannot be read.
+    `say` is told of checkpoints that cannot be read. Converted weights may have come without a tokenizer.
 
     Raises:
         UserError: there is no run, or no good checkpoint.
     """
     folder, step = RunFolder.find(path)
-    tokenizer = folder.tokenizer()
+    tokenizer = folder.tokenizer() if needs_tokenizer or folder.has_tokenizer() else None
     config = folder.config(tokenizer).model
     shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
     shardings = parameter_shardings(make_mesh(MeshConfig(1, 1, 1)), shapes)
