@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     config = ConfigDict(
         {
-            "seed": 0,  # of the initialisation, the order of the data and dropout
+            "seed": 0,  # of the initialization, the order of the data and dropout
             "task": "causal_lm",  # what is learned; tasks/__init__.py lists them
             "model": {
                 "vocab_size": None,  # None: the tokenizer's; above it, rows that are never used

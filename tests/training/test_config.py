@@ -5,11 +5,15 @@ import math
 import typing
 from pathlib import Path
 
+import jax
 import pytest
 
 from common.errors import ConfigError
 from training.config import HARMLESS, RunConfig, TrainingConfig, build_config, harmful_changes
+from training.optimizer import make_optimizer
 from training.settings import flatten, load_settings
+from training.sharding import MeshConfig, batch_divisor, make_mesh
+from training.step import abstract_state
 
 ROOT = Path(__file__).parent.parent.parent
 BASE = load_settings(ROOT / "configs/base.py")
@@ -57,6 +61,20 @@ def test_every_shipped_config_builds_and_says_what_it_changes(path):
     assert config.model.vocab_size >= config.tokenizer.vocab_size
     assert (settings == BASE) == (path.stem == "base")
     assert build_config(json.loads(json.dumps(settings))) == config
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_config_fits_one_device_and_eight(path, devices):
+    """Its arrays and its microbatches come out even; what memory they take is another matter."""
+    config = build_config(load_settings(path))
+    sizes = dataclasses.asdict(config.mesh)
+    mesh = make_mesh(MeshConfig(**{axis: devices if size == -1 else size for axis, size in sizes.items()}))
+    assert mesh.size == devices
+    optimizer = make_optimizer(config.optimizer, config.training.num_steps)
+    state = abstract_state(config.model, optimizer, config.seed, mesh)
+    assert all(leaf.sharding.mesh == mesh for leaf in jax.tree.leaves(state))
+    assert config.training.batch_size % (config.training.microbatches * batch_divisor(mesh)) == 0
 
 
 def test_what_is_left_open_is_worked_out():
