@@ -85,11 +85,14 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def best_step(self) -> int | None:
-        """The step with the lowest validation loss among those kept, or None."""
+        """The step with the lowest validation loss among those kept, or None where none has one."""
         return self._manager.best_step()
 
     def save(self, state: TrainState, valid_loss: float | None) -> None:
-        """Starts to write the state; returns as soon as it is copied, and the next save waits for the end of this one."""
+        """Starts to write the state; returns as soon as it is copied, and the next save waits for the end of this one.
+
+        What goes wrong while it is written is raised by the next save or by `wait`, as one of many kinds of exception.
+        """
         self._save(int(state.step), {"params": state.params, "state": _without_params(state)}, valid_loss)
 
     def save_params(self, params: Params) -> None:

@@ -49,7 +49,7 @@ class Display:
             self._progress.start()
 
     def update(self, step: int, num_steps: int, values: dict[str, float], seconds_left: float) -> None:
-        """A training measurement."""
+        """A training measurement: "loss", "learning_rate" and "tokens_per_second" are shown."""
         text = (
             f"loss {values['loss']:.4f}  lr {values['learning_rate']:.2e}  {values['tokens_per_second']:,.0f} tokens/s"
         )

@@ -21,7 +21,7 @@ class Evaluator:
         self._batches, self._every_token, self._mesh = batches, every_token, mesh
 
     def batch_loss(self, params: Params, batch: Batch) -> float:
-        """The summed cross-entropy of one batch, in nats."""
+        """The summed cross-entropy of one batch, arrays [B, T] over the mesh, in nats."""
         return float(self._step(params, batch)["loss"])
 
     def __call__(self, params: Params) -> dict[str, float]:

@@ -37,7 +37,12 @@ class MetricsWriter:
     """Writes measurements; after a resume at `step`, what an earlier attempt wrote beyond it is dropped first."""
 
     def __init__(self, path: Path, step: int, tensorboard: bool, wandb_project: str):
-        """`path`: of metrics.jsonl; events go beside it. Only the first process writes."""
+        """`path`: of metrics.jsonl; events go beside it. Only the first process writes.
+
+        Raises:
+            UserError: wandb is asked for and not installed.
+            OSError: a file cannot be written; as `write` and `write_samples` raise it, too.
+        """
         self._file = self._events = self._wandb = None
         if jax.process_index() != 0:
             return

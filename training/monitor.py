@@ -45,7 +45,11 @@ class Monitor:
         self._since = time.perf_counter()
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """The metrics of `step`, which the device may still be computing; those of the step before are read."""
+        """The metrics of `step`, float32 scalars that the device may still be computing; those of the step before are read.
+
+        Raises:
+            UserError: as `flush` does.
+        """
         self.flush()
         self._pending = (step, metrics)
 
@@ -86,7 +90,7 @@ class Monitor:
         self._since += time.perf_counter() - began
 
     def validated(self, loss: float) -> None:
-        """Notes an evaluation; warns where the model begins to overfit."""
+        """Notes an evaluation (nats a target); warns where the model begins to overfit."""
         train = sum(self._train_losses) / max(1, len(self._train_losses))
         self._train_losses = []
         if self._before and loss > self._before[1] and train < self._before[0]:

@@ -77,7 +77,7 @@ OPTIMIZERS: dict[str, Callable[[OptimizerConfig], optax.GradientTransformation]]
 
 
 def make_schedule(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
-    """The learning rate of each step (from 0): linear warm-up from nearly 0 to the peak, then the named schedule."""
+    """Step (int32 scalar, from 0) -> learning rate (float32 scalar): linear warm-up to the peak, then the named schedule."""
     after = SCHEDULES[config.schedule](config, max(1, num_steps - config.warmup_steps))
     warmup = config.warmup_steps
 
@@ -96,7 +96,7 @@ def decay_mask(params):
 
 
 def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:
-    """Clip by global norm (0: do not), the named optimizer, decoupled weight decay, the schedule."""
+    """Clip by global norm (0: do not), the named optimizer, decoupled weight decay, the schedule; all in float32."""
     parts = []
     if config.clip_norm:
         parts.append(optax.clip_by_global_norm(config.clip_norm))

@@ -6,7 +6,11 @@ from training.metrics_writer import read_metrics
 
 
 def plot_losses(metrics: Path, picture: Path, title: str) -> None:
-    """Draws training and validation loss over steps from metrics.jsonl, the best validation marked."""
+    """Draws training and validation loss over steps from metrics.jsonl as a PNG, the best validation marked.
+
+    Raises:
+        OSError: `picture` cannot be written.
+    """
     from matplotlib.figure import Figure  # half a second to import, and needed only at the end
 
     records = read_metrics(metrics)
