@@ -173,8 +173,9 @@ def harmful_changes(before: Settings, after: Settings) -> list[str]:
     def plain(settings: Settings) -> dict[str, Any]:
         """Texts are equal whether given as one, as a tuple or as the list that JSON makes of it; sources with commas, too."""
         values = flatten(settings)
-        values |= {key: split_sources(values[key]) for key in ("data.train", "data.valid") if key in values}
-        return {key: ",".join(value) if isinstance(value, tuple | list) else value for key, value in values.items()}
+        texts = {key: value for key, value in values.items() if isinstance(value, str | tuple | list)}
+        texts |= {key: split_sources(texts[key]) for key in ("data.train", "data.valid") if key in texts}
+        return values | {key: value if isinstance(value, str) else ",".join(value) for key, value in texts.items()}
 
     before, after = plain(before), plain(after)
     harmless = set(HARMLESS)
