@@ -120,9 +120,10 @@ class Family:
         theirs["architectures"] = [self.classes.get(config.head, next(iter(self.classes.values())))]
         for field in self.fields:
             value = getattr(config, field.ours)
-            if field.values is not None:
-                value = next((their for their, our in field.values.items() if our == value), None)
-            theirs[field.theirs] = value
+            if field.values is None:
+                theirs[field.theirs] = value
+            elif value in field.values.values():
+                theirs[field.theirs] = next(their for their, our in field.values.items() if our == value)
         return theirs | self.to_theirs(config)
 
     def differences(self, config: TransformerConfig, names: Collection[str]) -> list[str]:
