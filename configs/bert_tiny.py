@@ -1,4 +1,4 @@
-"""BERT's design, small: it learns to fill in [MASK]s, in minutes on two CPU cores."""
+"""BERT's design, small, with rotary positions and more masks, which learn faster: it fills in [MASK]s."""
 
 from configs import base
 
@@ -13,7 +13,6 @@ def get_config():
             "norm": "layernorm",
             "norm_position": "post",
             "embedding_norm": True,
-            "position": "learned",
             "activation": "gelu",
             "use_bias": True,
             "head": "transform",
@@ -21,5 +20,8 @@ def get_config():
         }
     )
     config.tokenizer.special_tokens = ("[MASK]",)
+    config.corruption.rate = 0.3  # Wettig et al. 2022, arXiv:2202.08005
+    config.optimizer.learning_rate = 2.4e-3
+    config.training.update({"num_steps": 2000, "eval_every": 400, "checkpoint_every": 400})
     config.training.sample_prompts = ("zh: 我[MASK]学生。", "en: I am [MASK] student.")
     return config

@@ -1,4 +1,4 @@
-"""T5's design, small: it learns to write the spans that sentinels stand for, in minutes on two CPU cores."""
+"""T5's design, small: it writes the spans that sentinels stand for."""
 
 from configs import base
 
@@ -16,5 +16,7 @@ def get_config():
         }
     )
     config.tokenizer.special_tokens = tuple(f"<extra_id_{number}>" for number in reversed(range(20)))
+    config.optimizer.learning_rate = 3e-3
+    config.training.update({"num_steps": 2000, "eval_every": 400, "checkpoint_every": 400})
     config.training.sample_prompts = ("zh: 我<extra_id_0>学生。", "en: I <extra_id_0> student.")
     return config
