@@ -93,8 +93,11 @@ def export_published(path: str, folder: Path, shard_size: int, say: Callable[[st
     Raises:
         UserError: it is no run, or its architecture is of no published family; the message says why.
     """
+    run, _ = RunFolder.find(path)
+    if "model_type" in run.settings():
+        raise UserError(f"{run.path} is not a run's folder: its config.json is that of published weights")
     model = load_model(path, say, needs_tokenizer=False)
-    came_from = (RunFolder.find(path)[0].data() or {}).get("converted_from", {}).get("config", {})
+    came_from = (run.data() or {}).get("converted_from", {}).get("config", {})
     family = family_of(model.config, came_from.get("model_type"))
     extra = {name: value for name, value in came_from.items() if name.endswith("_token_id")}
     if model.tokenizer is not None:

