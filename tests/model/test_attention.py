@@ -16,16 +16,24 @@ def tokens(size):
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
-@given(queries=tokens(4), keys=tokens(6), causal=st.booleans())
-def test_mask_is_segment_padding_and_order(queries, keys, causal):
+@given(
+    queries=tokens(4),
+    keys=tokens(6),
+    causal=st.booleans(),
+    window=st.sampled_from([None, 1, 2, 3]),
+    prefix=st.lists(st.booleans(), min_size=6, max_size=6),
+)
+def test_mask_is_segment_padding_order_prefix_and_window(queries, keys, causal, window, prefix):
     (positions_T, segments_T), (positions_S, segments_S) = queries, keys
     queries, keys = (
         Tokens(None, *(jnp.array([row]) for row in side))
         for side in ((positions_T, segments_T), (positions_S, segments_S))
     )
-    mask = attention_mask(queries, keys, causal=causal)
+    mask = attention_mask(queries, keys.replace(prefix=jnp.array([prefix])), causal, window)
     assert mask.shape == (1, 1, 4, 6) and mask.dtype == bool
-    expected = reference.visible(positions_T, positions_S, segments_T, segments_S, causal)
+    expected = reference.visible(positions_T, positions_S, segments_T, segments_S, causal, window)
+    ahead = reference.visible(positions_T, positions_S, segments_T, segments_S, False, window)
+    expected |= ahead & np.array(prefix)
     np.testing.assert_array_equal(mask[0, 0], expected)
 
 
