@@ -72,23 +72,29 @@ class _Alias:
 class _Safetensors:
     def __init__(self, path: Path):
         self.path = path
+        with self._open() as file:
+            self.names = set(file.keys())
+            self._shapes = {name: file.get_slice(name).get_shape() for name in self.names}
+
+    def _open(self):
+        """Opened anew for each piece: the memory that a map has touched is given back when it is closed."""
         try:
-            self._file = safe_open(str(path), framework="numpy")
+            return safe_open(str(self.path), framework="numpy")
         except (SafetensorError, OSError) as error:
-            raise UserError(f"{path} is damaged, or no safetensors file: {error}; fetch it again") from error
-        self.names = set(self._file.keys())
+            raise UserError(f"{self.path} is damaged, or no safetensors file: {error}; fetch it again") from error
 
     def shape(self, name: str):
-        return self._file.get_slice(name).get_shape()
+        return self._shapes[name]
 
     def read(self, name: str, start: int, stop: int) -> np.ndarray:
-        piece = self._file.get_slice(name)
-        if piece.get_dtype() not in NUMBERS:
-            raise UserError(f"{self.path}: {name} is {piece.get_dtype()}; supported: {', '.join(NUMBERS)}")
-        try:
-            return piece[start:stop] if piece.get_shape() else self._file.get_tensor(name)
-        except (SafetensorError, ValueError, TypeError) as error:
-            raise UserError(f"{self.path}: {name} cannot be read ({error})") from error
+        with self._open() as file:
+            piece = file.get_slice(name)
+            if piece.get_dtype() not in NUMBERS:
+                raise UserError(f"{self.path}: {name} is {piece.get_dtype()}; supported: {', '.join(NUMBERS)}")
+            try:
+                return piece[start:stop] if piece.get_shape() else file.get_tensor(name)
+            except (SafetensorError, ValueError, TypeError) as error:
+                raise UserError(f"{self.path}: {name} cannot be read ({error})") from error
 
 
 class _PyTorch:
