@@ -61,7 +61,7 @@ def main() -> int:
             model = export_published(flags.source, folder, int(flags.shard_size * 1e9), tell)
         if flags.check:
             compare(reference, model.params, model.config, model.tokenizer, print)
-    tell(f"done: {flags.target}")
+    print(flags.target)
     return 0
 
 
