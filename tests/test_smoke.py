@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 
 def test_train_resume_and_sample(command, tmp_path):
     arguments = ("train.py", "--config", "configs/tiny.py", "--workdir", str(tmp_path / "run"))
@@ -20,3 +22,23 @@ def test_train_resume_and_sample(command, tmp_path):
     )
     assert sampled.returncode == 0, sampled.stderr
     assert len(json.loads(sampled.stdout)["tokens"]) <= 4
+
+
+@pytest.mark.parametrize(
+    ("config", "prompt"), [("bert_tiny", "en: I am [MASK] student."), ("t5_tiny", "I <extra_id_0>.")]
+)
+def test_other_families(config, prompt, command, tmp_path):
+    small = {
+        "model.embed_dim": 32,
+        "model.mlp_dim": 64,
+        "training.num_steps": 4,
+        "training.eval_every": 4,
+        "training.batch_size": 4,
+    }
+    overrides = [f"--config.{key}={value}" for key, value in small.items()]
+    run = str(tmp_path / "run")
+    done = command("train.py", "--config", f"configs/{config}.py", "--workdir", run, *overrides, cwd=None)
+    assert done.returncode == 0, done.stderr
+    sampled = command("sample.py", "--ckpt", run, "--prompt", prompt, "--max_new_tokens", "4", "--json")
+    assert sampled.returncode == 0, sampled.stderr
+    assert json.loads(sampled.stdout)["prompt"] == prompt
