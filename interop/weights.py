@@ -17,6 +17,8 @@ from interop.layout import abstract_params, by_path, nameless, shape, views
 from interop.reader import Tensors, open_tensors, read_json
 from model import TransformerConfig
 
+ALIGNMENT = 64  # bytes; XLA copies arrays that begin elsewhere
+
 
 @dataclasses.dataclass(frozen=True)
 class Published:
@@ -104,8 +106,15 @@ def family_of(config: TransformerConfig, preferred: str | None = None) -> Family
 
 
 def empty_params(config: TransformerConfig, dtype: str = "float32"):
-    """Parameters of any content; memory is taken only where it is written to."""
-    return jax.tree.map(lambda leaf: np.empty(leaf.shape, dtype), abstract_params(config))
+    """Parameters of any content; memory is taken only where it is written to, and JAX on a CPU takes it over as it is."""
+
+    def empty(leaf) -> np.ndarray:
+        size = leaf.size * np.dtype(dtype).itemsize
+        room = np.empty(size + ALIGNMENT, np.uint8)
+        start = -room.ctypes.data % ALIGNMENT
+        return room[start : start + size].view(dtype).reshape(leaf.shape)
+
+    return jax.tree.map(empty, abstract_params(config))
 
 
 def _as_named_now(tensors: Tensors, family: Family) -> Tensors:

@@ -22,21 +22,18 @@ def checksums(tree) -> dict[str, int]:
     The sum over elements of bits * (2 i + 1) mod 2^32, i being the element's index: odd factors let no flipped bit cancel.
     """
     paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(tree), strict=True)
-    values = jax.device_get(_checksum_all(leaves))
+    values = jax.device_get([_checksum(leaf) for leaf in leaves])  # one by one: each takes memory of its size
     return {parameter_path(path): int(value) for path, value in zip(paths, values, strict=True)}
 
 
 @jax.jit
-def _checksum_all(leaves):
-    def checksum(leaf):
-        leaf = jnp.atleast_1d(leaf)
-        bits = leaf.view(f"uint{8 * leaf.dtype.itemsize}").astype(jnp.uint32)
-        index = jnp.zeros(leaf.shape, jnp.uint32)
-        for axis, size in enumerate(leaf.shape):
-            index = index * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, leaf.shape, axis)
-        return (bits * (2 * index + 1)).sum(dtype=jnp.uint32)
-
-    return [checksum(leaf) for leaf in leaves]
+def _checksum(leaf):
+    leaf = jnp.atleast_1d(leaf)
+    bits = leaf.view(f"uint{8 * leaf.dtype.itemsize}").astype(jnp.uint32)
+    index = jnp.zeros(leaf.shape, jnp.uint32)
+    for axis, size in enumerate(leaf.shape):
+        index = index * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, leaf.shape, axis)
+    return (bits * (2 * index + 1)).sum(dtype=jnp.uint32)
 
 
 class _Manager(ocp.CheckpointManager):
@@ -57,8 +54,12 @@ def _loss(metrics: dict[str, float]) -> float:
 class Checkpoints:
     """The checkpoints of one run: `params` apart from the rest of the state, so that reading a model reads no more."""
 
-    def __init__(self, folder: Path, keep: int = 1, read_only: bool = False):
-        """Keeps the newest `keep` and the one with the lowest validation loss."""
+    def __init__(self, folder: Path, keep: int = 1, read_only: bool = False, writing_bytes: int | None = None):
+        """Keeps the newest `keep` and the one with the lowest validation loss.
+
+        `writing_bytes`: of the parameters that are on their way to disk at once, no less than the largest array has.
+        """
+        limit = {} if writing_bytes is None else {"save_concurrent_gb": (writing_bytes + 1) / 1e9}
         policies = checkpoint_managers
         best = policies.BestN(get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False)
         self.folder = folder
@@ -73,7 +74,7 @@ class Checkpoints:
                 cleanup_tmp_directories=not read_only,
             ),
             item_handlers={
-                "params": ocp.StandardCheckpointHandler(),
+                "params": ocp.StandardCheckpointHandler(**limit),
                 "state": ocp.StandardCheckpointHandler(),
                 "checksums": ocp.JsonCheckpointHandler(),
             },

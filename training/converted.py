@@ -43,10 +43,10 @@ def import_published(
         refuse_other_vocabulary(tokenizer, published.config)
     if published.left_out:
         say(f"left out, since the network has no place for it: {', '.join(published.left_out)}")
-    params = read_params(published, dtype)
+    params = jax.tree.map(lambda leaf: jax.device_put(leaf, may_alias=True), read_params(published, dtype))
     run = RunFolder(folder)
     run.begin(complete(settings, published, tokenizer), tokenizer, {"converted_from": origin(published, name, params)})
-    checkpoints = Checkpoints(run.checkpoints)
+    checkpoints = Checkpoints(run.checkpoints, writing_bytes=max(leaf.nbytes for leaf in jax.tree.leaves(params)))
     checkpoints.save_params(params)
     checkpoints.wait()
     checkpoints.close()
