@@ -80,7 +80,7 @@ def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig) 
         f"task='span_corruption' needs {most} sentinels for these texts, and the vocabulary has {len(tokenizer.sentinels)}; "
         "start the config from configs/t5_small.py, whose tokenizer.special_tokens has them",
     )
-    end = tokenizer.end_of_text
+    start, end = tokenizer.decoder_start, tokenizer.end_of_text
 
     def corrupt_row(row: Row, generator: np.random.Generator) -> Row:
         sides = ([], [])
@@ -93,7 +93,7 @@ def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig) 
                 side.append(np.append(part, end))
         source, target = (_lay_out(texts, width) for texts, width in zip(sides, widths, strict=True))
         starts = target["positions"] == 0
-        inputs = np.where(starts, end, np.roll(target["tokens"], 1)) * (target["segment_ids"] > 0)
+        inputs = np.where(starts, start, np.roll(target["tokens"], 1)) * (target["segment_ids"] > 0)
         return {
             "encoder_inputs": source["tokens"],
             "encoder_positions": source["positions"],

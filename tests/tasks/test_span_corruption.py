@@ -72,7 +72,7 @@ def test_a_row_is_two_rows_whose_segments_belong_together(packed, tokenizer):
             here = fed["segment_ids"] == segment
             written = fed["targets"][here]
             assert read[-1] == written[-1] == tokenizer.end_of_text
-            assert fed["inputs"][here].tolist() == [tokenizer.end_of_text, *written[:-1]]
+            assert fed["inputs"][here].tolist() == [tokenizer.decoder_start, *written[:-1]]
             assert fed["positions"][here].tolist() == list(range(here.sum()))
             filled = []
             for token in read[:-1]:
