@@ -20,7 +20,8 @@ TITLES = {
     "predicted. `prefix_lm` trains a decoder.",
     "masked_lm": "15 % of the tokens are to be predicted (BERT): of these, 80 % are hidden by `[MASK]`, 10 % replaced by "
     "another token, 10 % left. `masked_lm` trains an encoder. With `corruption.whole_words=True` the pieces of a word are "
-    "chosen together. There is no next-sentence prediction: RoBERTa found that it does not help (Liu et al. 2019, arXiv:1907.11692).",
+    "chosen together. There is no next-sentence prediction: RoBERTa found that it does not help (Liu et al. 2019, "
+    "arXiv:1907.11692).",
     "span_corruption": "15 % of the tokens, in spans of three on average, are cut out and a sentinel put in their place "
     "(T5); the decoder writes them. `span_corruption` trains an encoder-decoder.",
 }

@@ -49,11 +49,12 @@ class Trainer:
         """`write_samples` turns parameters into texts, shown at each evaluation.
 
         Raises:
-            ConfigError: the mesh cannot be made here, or does not divide the model or the batch.
+            ConfigError: the network has no head, or the mesh cannot be made here, or does not divide the model or the batch.
         """
         self.config, self.corpus, self.folder = config, corpus, folder
         self.display, self.write_samples = display, write_samples
         training, task = config.training, TASKS[config.task]
+        require(config.model.head != "none", "model.head='none' gives no logits to train on; set linear or transform")
         self.mesh = make_mesh(config.mesh)
         parts = training.microbatches * batch_divisor(self.mesh)
         require(

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from common.errors import UserError
+from common.errors import ConfigError, UserError
 from training.checkpoints import Checkpoints
 from training.metrics_writer import read_metrics
 
@@ -152,6 +152,11 @@ def test_reports_and_checkpoints_do_not_change_what_is_learned(make_trainer, who
 
 
 @pytest.mark.slow
+def test_a_network_without_a_head_is_refused(make_trainer):
+    with pytest.raises(ConfigError, match=r"model\.head='none' gives no logits"):
+        make_trainer(model__head="none")
+
+
 def test_on_eight_devices(make_trainer, whole):
     """Data, parameters and heads divided, as the whole trainer does it, resumed on another mesh half way."""
     trainer = make_trainer(mesh__data=2, mesh__fsdp=2, mesh__tensor=2, training__num_steps=6)
