@@ -13,10 +13,12 @@ def get_config():
             "position": "relative_bias",
             "activation": "geglu",
             "tie_embeddings": False,
+            "initializer": "xavier",
         }
     )
-    config.tokenizer.special_tokens = tuple(f"<extra_id_{number}>" for number in reversed(range(20)))
-    config.optimizer.learning_rate = 3e-3
-    config.training.update({"num_steps": 2000, "eval_every": 400, "checkpoint_every": 400})
+    config.tokenizer.special_tokens = tuple(f"<extra_id_{number}>" for number in reversed(range(40)))
+    config.corruption.rate = 0.3
+    config.optimizer.learning_rate = 2e-3
+    config.training.update({"num_steps": 3000, "eval_every": 500, "checkpoint_every": 500})
     config.training.sample_prompts = ("zh: 我<extra_id_0>学生。", "en: I <extra_id_0> student.")
     return config
