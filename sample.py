@@ -101,7 +101,7 @@ def main() -> int:
             print("\n---\n".join(completion.text for completion in completions), flush=True)
         if not flags.json:
             for number, candidates in enumerate(completions[0].candidates, 1):
-                print(f"    mask {number}: " + ", ".join(f"{piece} {chance:.0%}" for piece, chance in candidates))
+                print(f"    mask {number}: " + ", ".join(f"{piece!r} {chance:.0%}" for piece, chance in candidates))
         if any(each.finish_reason == "length" and len(each.tokens) < flags.max_new_tokens for each in completions):
             tell_once(
                 f"--max_new_tokens {flags.max_new_tokens} is more than there is room for: "

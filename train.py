@@ -41,6 +41,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         if "=" not in argument and rest:
             argument += "=" + rest.pop(0)
         overrides.append(argument.removeprefix("--config."))
+    if flags.workdir == "":
+        raise ConfigError("--workdir is empty; give a folder, or leave it out")
     if flags.config is None:
         raise ConfigError("no config is given; try --config configs/base.py")
     return flags, overrides

@@ -27,6 +27,13 @@ def run_command(main: Callable[[], int]) -> None:
     except UserError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         status = error.status
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if (Path(__file__).parent.parent / package).exists():  # one of ours: a bug
+            raise
+        remedy = "run `. .venv/bin/activate`, or pip install -r requirements.txt"
+        print(f"{Path(sys.argv[0]).name}: {package} is not installed; {remedy}", file=sys.stderr)
+        status = 1
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:  # what read our output has gone, as `head` does

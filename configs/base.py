@@ -102,7 +102,7 @@ def get_config() -> ConfigDict:
                 "microbatches": 1,  # parts that a batch is taken in, to save memory
                 "log_every": 20,
                 "eval_every": 230,
-                "checkpoint_every": 230,  # the best is chosen among checkpoints that fall on an evaluation
+                "checkpoint_every": 230,  # and at every evaluation, so that the best is among them
                 "keep_checkpoints": 2,  # the newest so many, and the best
                 "sample_prompts": ("zh:", "en:"),  # continued at each evaluation
                 "sample_tokens": 48,

@@ -4,10 +4,10 @@ import json
 
 import tokenizers
 from sentencepiece import SentencePieceProcessor
-from tokenizers import AddedToken, decoders, models, normalizers
+from tokenizers import AddedToken, decoders, models, normalizers, processors
 
 from data.hf_tokenizer import HfTokenizer
-from data.tokenizer import END_OF_TEXT, SPACE_MARK, Tokenizer
+from data.tokenizer import END_OF_TEXT, SPACE_MARK, SPECIAL, Tokenizer
 from model import TransformerConfig
 
 
@@ -15,7 +15,8 @@ def export_tokenizer(tokenizer: Tokenizer | HfTokenizer, config: TransformerConf
     """The files, by name. A tokenizer that was trained here is given as both tokenizer.json and tokenizer.model."""
     files = dict(tokenizer.files)
     if isinstance(tokenizer, Tokenizer) and tokenizer.piece(tokenizer.end_of_text) == END_OF_TEXT:
-        files["tokenizer.json"] = as_tokenizer_json(tokenizer.model)
+        frame = ["$A", END_OF_TEXT] if config.network == "encoder-decoder" else [END_OF_TEXT, "$A"]
+        files["tokenizer.json"] = as_tokenizer_json(tokenizer.model, frame)
         special = {"eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT, "pad_token": END_OF_TEXT}
         special["unk_token"] = tokenizer.piece(tokenizer.unknown)
         if tokenizer.mask is not None:
@@ -34,8 +35,8 @@ def export_tokenizer(tokenizer: Tokenizer | HfTokenizer, config: TransformerConf
     return files
 
 
-def as_tokenizer_json(model: bytes) -> bytes:
-    """A SentencePiece model of ours, which leaves text as it is, as tokenizer.json.
+def as_tokenizer_json(model: bytes, frame: list[str]) -> bytes:
+    """A SentencePiece model of ours, which leaves text as it is, as tokenizer.json; `frame`: what stands about a text, `$A`.
 
     The one difference: U+2581 in a text, which SentencePiece takes for a space, is read as a space.
     """
@@ -67,8 +68,14 @@ def as_tokenizer_json(model: bytes) -> bytes:
     tokenizer = tokenizers.Tokenizer(network)
     tokenizer.normalizer = normalizers.Replace(" ", SPACE_MARK)
     tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()])
-    controls = [token for token in range(count) if processor.is_control(token) or token == unknown]
-    tokenizer.add_special_tokens([AddedToken(pieces[token], normalized=False) for token in controls])
+    specials = [
+        piece
+        for token, piece in enumerate(pieces)
+        if processor.is_control(token) or token == unknown or SPECIAL.fullmatch(piece)
+    ]
+    tokenizer.add_special_tokens([AddedToken(piece, normalized=False) for piece in specials])
+    end = (END_OF_TEXT, processor.piece_to_id(END_OF_TEXT))
+    tokenizer.post_processor = processors.TemplateProcessing(single=frame, special_tokens=[end])
     return tokenizer.to_str().encode()
 
 

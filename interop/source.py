@@ -17,7 +17,7 @@ def find_source(source: str) -> Path:
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
-    if folder.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+    if folder.exists() or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
         raise UserError(f"{source} is no folder; give a folder of published weights, or a Hub name as org/name")
     try:
         from huggingface_hub import snapshot_download

@@ -238,7 +238,7 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_is_used(call, ru
     assert error.count("\n") == 1 and "checkpoint of step 6 cannot be read" in error
     assert output == call("--ckpt", run / "checkpoints" / "3", *flags)[1]
     status, output, error = call("--ckpt", folder / "checkpoints" / "6", *flags)
-    assert status == 1 and output == "" and error.splitlines()[-1].startswith("sample.py: no checkpoint in ")
+    assert status == 1 and output == "" and error.splitlines()[-1].startswith("sample.py: step 6 in ")
 
 
 def test_parameters_that_are_no_numbers_are_one_line(call, run, tmp_path):

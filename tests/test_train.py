@@ -35,3 +35,15 @@ def test_help_has_the_configs_and_how_to_change_a_setting(command):
     options = command("train.py", "--help").stdout.partition("options:")[2]
     assert "tiny.py" in options and "__init__" not in options
     assert "--config.SECTION.KEY=VALUE" in options
+
+
+def test_an_empty_workdir_is_no_default(command):
+    done = command("train.py", *SHORT, "--workdir", "", cwd=None)
+    assert done.returncode == 2 and done.stderr == "train.py: --workdir is empty; give a folder, or leave it out\n"
+
+
+def test_a_package_that_is_missing_is_one_line(command, tmp_path):
+    (tmp_path / "sentencepiece.py").write_text("raise ModuleNotFoundError(name='sentencepiece')")
+    done = command("train.py", *SHORT, cwd=None, env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 1
+    assert done.stderr.startswith("train.py: sentencepiece is not installed; run `. .venv/bin/activate`")

@@ -179,7 +179,14 @@ class Checkpoints:
             return found
         if not bad:
             return None
-        raise UserError(f"no checkpoint in {self.folder} can be read (last problem: {problem})")
+        if only is not None:
+            raise UserError(
+                f"step {only} in {self.folder} cannot be read ({problem}); give the run's folder to take another"
+            )
+        raise UserError(
+            f"no checkpoint in {self.folder} can be read (last problem: {problem}); bring back a copy, or give another "
+            "--workdir=DIR"
+        )
 
     def _move(self, steps: list[int], target: Path) -> None:
         """Moves checkpoints to `target`, beside what was moved there before."""

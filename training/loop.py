@@ -141,7 +141,7 @@ class Trainer:
                         valid_loss = self._evaluate(state, writer, monitor)
                     monitor.validated(valid_loss)
                 stopped = stop.number is not None  # read once, for it may change at any time
-                if last or stopped or step % training.checkpoint_every == 0:
+                if last or stopped or valid_loss is not None or step % training.checkpoint_every == 0:
                     with monitor.paused():
                         self._save(state, valid_loss, monitor)
                 if stopped:

@@ -20,7 +20,7 @@ from typing import Any
 
 import jax
 
-from common.errors import ConfigError, UserError
+from common.errors import ConfigError, UserError, require
 from common.files import write_whole
 from data.tokenizer import Tokenizer
 from data.tokenizer_files import read_tokenizer
@@ -67,6 +67,15 @@ class RunFolder:
         if jax.process_index() != 0:  # the first process writes and holds it for all
             yield
             return
+        if self.path.is_dir() and self.settings() is None:
+            others = [
+                file.name for file in self.path.iterdir() if not file.name.startswith((".", "tokenizer", "data.json"))
+            ]
+            require(
+                not others,
+                f"--workdir: {self.path} is not a run's folder and holds other files, such as {min(others, default='')}; "
+                "give a new or an empty one",
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             file = open(self.path / ".lock", "a+")  # noqa: SIM115 (held until the end of the run)

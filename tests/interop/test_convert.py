@@ -14,9 +14,14 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from common.errors import UserError
+from data.hf_tokenizer import HfTokenizer
+from data.tokenizer import TokenizerConfig, train
+from generation.completion import encode_prompts
 from interop import reader, source
+from interop.export_tokenizer import export_tokenizer
 from interop.reader import open_tensors
 from interop.weights import look_through, read_params
+from model import TransformerConfig
 from tests.conftest import ROOT
 from tests.interop.folders import write_folder, write_tokenizer
 from training.converted import export_published, import_published
@@ -277,3 +282,14 @@ def test_half_precision_is_read(tmp_path):
         assert_same(read, rounded)
         edit_tensors(tmp_path / "theirs", lambda t: t.update({n: a.astype(np.float32) for n, a in t.items()}))
         expected = read_params(look_through(tmp_path / "theirs"))
+
+
+@pytest.mark.parametrize("layers", [(0, 1), (1, 0), (1, 1)], ids=["decoder", "encoder", "encoder-decoder"])
+def test_an_exported_tokenizer_of_ours_begins_and_ends_a_text_as_before(layers):
+    encoder, decoder = layers
+    config = TransformerConfig(320, 32, 8, 1, decoder_layers=decoder, encoder_layers=encoder)
+    specials = ("[MASK]", "<extra_id_0>")
+    ours = train(["the cat 你好"] * 20, TokenizerConfig(278, "bpe", 1.0, True, True, specials))
+    theirs = HfTokenizer(export_tokenizer(ours, config))
+    prompts = ["the [MASK] cat", "[MASK]你好 🙂"]
+    assert encode_prompts(prompts, config, theirs) == encode_prompts(prompts, config, ours)

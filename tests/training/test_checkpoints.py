@@ -313,7 +313,7 @@ def test_a_step_asked_for_is_not_replaced_by_another(saved, tmp_path):
     flip(largest(folder / "3", "params"))
     checkpoints = Checkpoints(folder, read_only=True)
     abstract = abstract_of(make_state(1).params)
-    with pytest.raises(UserError, match="can be read"):
+    with pytest.raises(UserError, match=r"step 3 in .* cannot be read .*; give the run's folder to take another"):
         checkpoints.restore_params(abstract, lambda line: None, 3)
     assert checkpoints.restore_params(abstract, lambda line: None)[1] == 2
     assert (folder / "3").exists() and not (tmp_path / "damaged").exists()

@@ -152,6 +152,13 @@ def test_reports_and_checkpoints_do_not_change_what_is_learned(make_trainer, who
 
 
 @pytest.mark.slow
+def test_the_best_is_kept_whenever_it_is_found(make_trainer):
+    trainer = make_trainer(training__eval_every=2, training__checkpoint_every=5, training__keep_checkpoints=9)
+    assert trainer.train() == 0
+    assert trainer.checkpoints.steps() == [2, 4, 5, 6]
+    assert trainer.checkpoints.best_step() in (2, 4, 6)
+
+
 def test_a_network_without_a_head_is_refused(make_trainer):
     with pytest.raises(ConfigError, match=r"model\.head='none' gives no logits"):
         make_trainer(model__head="none")

@@ -202,3 +202,11 @@ def test_find_says_what_is_missing(tmp_path, path, message):
     with pytest.raises(UserError, match=f"--ckpt: .*{message}"):
         RunFolder.find(tmp_path / path)
     shutil.rmtree(tmp_path / "empty")
+
+
+def test_a_folder_with_files_of_others_is_refused_and_left_as_it_is(tmp_path):
+    (tmp_path / "my_text.txt").write_text("text")
+    message = r"is not a run's folder and holds other files, such as my_text\.txt"
+    with pytest.raises(UserError, match=message), RunFolder(tmp_path).lock():
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["my_text.txt"]
