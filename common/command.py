@@ -1,5 +1,6 @@
 """What all commands share: how they end."""
 
+import errno
 import logging
 import os
 import signal
@@ -39,6 +40,11 @@ def run_command(main: Callable[[], int]) -> None:
     except BrokenPipeError:  # what read our output has gone, as `head` does
         sys.stderr.close()
         status = 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"{Path(sys.argv[0]).name}: the disk is full: {error.filename or 'standard output'}", file=sys.stderr)
+        os._exit(1)  # what could not be written would fail once more at an ordinary exit
     sys.exit(status)
 
 

@@ -1,12 +1,14 @@
-"""Writing files whole: a reader sees the old file or the new one, never half of one."""
+"""Files: written whole, so that a reader sees the old one or the new one, never half of one; and read as JSON."""
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from common.errors import UserError
 
@@ -23,9 +25,22 @@ def write_whole(path: Path, data: bytes | str) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        Path(temporary).unlink(missing_ok=True)  # where it was not renamed
+
+
+def make_folder(path: Path) -> list[Path]:
+    """Makes a folder, and those above it; gives those that were not there, the deepest first."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def remove_empty(folders: list[Path]) -> None:
+    """Removes those of `folders` that are empty, in order."""
+    for folder in folders:
+        with contextlib.suppress(OSError):  # which tells that it is not
+            folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -39,7 +54,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     if path.exists() or path.is_symlink():
         raise UserError(f"{path} is there already; give another folder, or move it away")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        made = make_folder(path.parent)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         try:
             yield temporary
@@ -47,8 +62,25 @@ def new_folder(path: Path) -> Iterator[Path]:
             os.rename(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            remove_empty(made)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror or error})") from error
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        UserError: there is none; the message ends with the remedy.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} cannot be read ({reason}); {remedy}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a JSON object; {remedy}")
+    return content
 
 
 def digest(*parts: bytes | str) -> str:

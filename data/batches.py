@@ -72,18 +72,23 @@ class PackedRows:
         `inputs`, `targets` (int32 token ids, one apart), `positions` (int32, from 0 in each document), `segment_ids`
         (int32, a number for each document of a row, 0 for padding) and `weights` (float32, 0 for padding).
         """
-        row = {
-            name: np.zeros(self.sequence_length, np.int32) for name in ("inputs", "targets", "positions", "segment_ids")
-        }
-        at = 0
-        for segment, (start, length) in enumerate(self.rows[index] if index >= 0 else (), 1):
-            place = slice(at, at + length)
-            row["inputs"][place] = self.text.tokens[start : start + length]
-            row["targets"][place] = self.text.tokens[start + 1 : start + 1 + length]
-            row["positions"][place] = np.arange(length)
-            row["segment_ids"][place] = segment
-            at += length
-        return row | {"weights": (row["segment_ids"] > 0).astype(np.float32)}
+        pieces = self.rows[index] if index >= 0 else ()
+        tokens = self.text.tokens
+        row = lay_out([tokens[start : start + length] for start, length in pieces], self.sequence_length)
+        targets = lay_out([tokens[start + 1 : start + 1 + length] for start, length in pieces], self.sequence_length)
+        weights = (row["segment_ids"] > 0).astype(np.float32)
+        return {"inputs": row.pop("tokens"), "targets": targets["tokens"], **row, "weights": weights}
+
+
+def lay_out(texts: Sequence[np.ndarray], width: int) -> Row:
+    """Texts one after the other in a row: `tokens`, `positions` (from 0 in each), `segment_ids` (from 1), int32 [width]."""
+    row = {name: np.zeros(width, np.int32) for name in ("tokens", "positions", "segment_ids")}
+    at = 0
+    for segment, text in enumerate(texts, 1):
+        place = slice(at, at + len(text))
+        row["tokens"][place], row["positions"][place], row["segment_ids"][place] = text, np.arange(len(text)), segment
+        at += len(text)
+    return row
 
 
 def make_batch(packed: PackedRows, indices: np.ndarray, prepare: PrepareRow, keys: Sequence[Sequence[int]]) -> Batch:

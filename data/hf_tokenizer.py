@@ -1,6 +1,5 @@
 """Tokenizers as Hugging Face keeps them, `tokenizer.json`, with the interface of our own; older files are built into one."""
 
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from common.errors import UserError
 from data.document import check_characters
-from data.tokenizer import MASKS, SPECIAL
+from data.tokenizer import MASKS, SPECIAL, find_ends, find_sentinels, read_companion
 
 # Role -> the names that published tokenizers give it, where tokenizer_config.json does not say.
 ROLES = {
@@ -42,7 +41,9 @@ class HfTokenizer:
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(files["tokenizer.json"].decode())
         except Exception as error:  # the library raises bare Exceptions
-            raise UserError(f"tokenizer.json is damaged: {str(error)[:200]}") from error
+            raise UserError(
+                f"tokenizer.json is damaged ({str(error)[:200]}); bring back a copy, or fetch it again"
+            ) from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         ids = self._tokenizer.get_vocab(with_added_tokens=True)
@@ -50,13 +51,13 @@ class HfTokenizer:
         roles = self._roles(ids)
         end = next((roles[role] for role in ("eos", "sep", "bos", "pad") if roles[role] is not None), None)
         if end is None:
-            raise UserError("tokenizer_config.json names no eos_token that is in the vocabulary")
+            raise UserError("tokenizer_config.json names no eos_token that is in the vocabulary; name one there")
         self.end_of_text: int = end
+        self.ends = find_ends(end, self.files, self.vocab_size)
         self.unknown: int | None = None if roles["unk"] == end else roles["unk"]
         self.mask: int | None = roles["mask"]
         self.decoder_start: int = end if roles["pad"] is None else roles["pad"]
-        names = map("<extra_id_{}>".format, itertools.count())
-        self.sentinels = tuple(ids[name] for name in itertools.takewhile(ids.__contains__, names))
+        self.sentinels = find_sentinels(ids)
         self.prefix, self.suffix = self._frame(roles["bos"])
         self.is_text = np.ones(self.vocab_size, bool)
         for token, added in self._tokenizer.get_added_tokens_decoder().items():
@@ -65,7 +66,9 @@ class HfTokenizer:
 
     def _roles(self, ids: Mapping[str, int]) -> dict[str, int | None]:
         """The id of each role's token, as tokenizer_config.json or special_tokens_map.json say, or by its usual name."""
-        said = self.json("special_tokens_map.json") | self.json("tokenizer_config.json")
+        said = {}
+        for name in ("special_tokens_map.json", "tokenizer_config.json"):  # the second counts
+            said |= read_companion(self.files, name)
 
         def find(role: str) -> int | None:
             if f"{role}_token" in said:
@@ -80,24 +83,10 @@ class HfTokenizer:
         bare, framed = (self._tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True))
         at = next((at for at in range(len(framed)) if framed[at : at + len(bare)] == bare), 0)
         prefix, suffix = tuple(framed[:at]), tuple(framed[at + len(bare) :])
-        asked = self.json("tokenizer_config.json").get("add_bos_token")
+        asked = read_companion(self.files, "tokenizer_config.json").get("add_bos_token")
         if asked is not None and bos is not None:
             prefix = (*((bos,) if asked else ()), *(token for token in prefix if token != bos))
         return prefix, suffix
-
-    def json(self, name: str) -> dict[str, Any]:
-        """One of the files, where it is there.
-
-        Raises:
-            UserError: it is not a JSON object.
-        """
-        try:
-            content = json.loads(self.files.get(name, b"{}"))
-        except ValueError as error:
-            raise UserError(f"{name} is damaged: {error}") from error
-        if not isinstance(content, dict):
-            raise UserError(f"{name} is not a JSON object")
-        return content
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`; the names of special tokens in it are those tokens, and none is added.
@@ -136,7 +125,7 @@ def from_merges(vocab: bytes, merges: bytes, config: Mapping[str, Any]) -> bytes
         pairs = [(left, right) for left, right in (line.split(" ") for line in lines)]
         tokenizer = tokenizers.Tokenizer(models.BPE(ids, pairs))
     except Exception as error:  # the library raises bare Exceptions
-        raise UserError(f"vocab.json and merges.txt make no tokenizer: {error}") from error
+        raise UserError(f"vocab.json and merges.txt make no tokenizer ({error}); fetch them again") from error
     space = bool(config.get("add_prefix_space", False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=space)
     tokenizer.decoder = decoders.ByteLevel()
@@ -158,10 +147,10 @@ def from_word_pieces(vocab: bytes, config: Mapping[str, Any]) -> bytes:
     try:
         lines = vocab.decode().rstrip("\n").split("\n")
     except UnicodeDecodeError as error:
-        raise UserError(f"vocab.txt is not UTF-8: {error}") from error
+        raise UserError(f"vocab.txt is not UTF-8 ({error}); fetch it again") from error
     ids = {piece.rstrip("\r"): token for token, piece in enumerate(lines)}
     if missing := [name for name in ("[UNK]", "[CLS]", "[SEP]") if name not in ids]:
-        raise UserError(f"vocab.txt has no {missing[0]}")
+        raise UserError(f"vocab.txt has no {missing[0]}; fetch it again")
     tokenizer = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True,

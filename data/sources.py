@@ -77,7 +77,12 @@ def _files_below(folder: str) -> list[Path]:
     return sorted(path for path in found if path.suffix.lower() in TEXT_ENDINGS and os.path.isfile(path))
 
 
-def _decode(path: Path) -> str:
+def read_utf8(path: Path) -> str:
+    """A file's text, with "\\n" at the ends of its lines.
+
+    Raises:
+        UserError: it cannot be read, or is not UTF-8; the message names the line.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -111,23 +116,30 @@ def _convert(path: Path, encoding: str) -> str:
 
 def _read_text(path: Path) -> Iterator[str]:
     """The file's documents: what stands between blank lines, or the whole file where there is none."""
-    for text in BLANK_LINES.split(_decode(path).strip("\n")):
+    for text in BLANK_LINES.split(read_utf8(path).strip("\n")):
         if text.strip():
             yield text
 
 
-def _read_jsonl(path: Path) -> Iterator[str]:
-    for number, line in enumerate(_decode(path).split("\n"), 1):
+def read_jsonl(path: Path, field: str = "text") -> Iterator[str]:
+    """The texts in a field of the objects on each line, those that hold more than white space.
+
+    Raises:
+        UserError: a line is none; the message names it.
+    """
+    for number, line in enumerate(read_utf8(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
-            text = json.loads(line)["text"]
+            text = json.loads(line)[field]
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}, line {number}: not JSON ({getattr(error, 'msg', error)})") from error
         except (KeyError, TypeError):
-            raise UserError(f'{path}, line {number}: no "text" field; each line must be {{"text": "…"}}') from None
+            raise UserError(
+                f'{path}, line {number}: no "{field}" field; each line must be {{"{field}": "…"}}'
+            ) from None
         if not isinstance(text, str):
-            raise UserError(f'{path}, line {number}: "text" is {type(text).__name__}, not a string')
+            raise UserError(f'{path}, line {number}: "{field}" is {type(text).__name__}, not a string')
         try:
             check_characters(text)
         except UserError as error:
@@ -144,4 +156,4 @@ def _refuse_json(path: Path) -> NoReturn:
     )
 
 
-READERS = {".jsonl": _read_jsonl, ".json": _refuse_json}  # anything else: _read_text
+READERS = {".jsonl": read_jsonl, ".json": _refuse_json}  # anything else: _read_text

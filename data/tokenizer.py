@@ -3,9 +3,11 @@
 import dataclasses
 import io
 import itertools
+import json
 import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import sentencepiece as spm
@@ -59,6 +61,7 @@ class Tokenizer:
 
     Attributes:
         end_of_text: separates documents and starts a generation.
+        ends: the ids at which a text ends: `end_of_text` first, then what else generation_config.json names.
         unknown: stands for what has no piece (with byte fallback: never).
         mask: what stands in for a hidden token, `[MASK]`; None where the vocabulary has none.
         sentinels: `<extra_id_0>`, `<extra_id_1>` …, which stand in for hidden spans.
@@ -68,35 +71,43 @@ class Tokenizer:
         files: all that is kept of it in a run's folder, by name.
     """
 
-    def __init__(self, model: bytes, companions: Mapping[str, bytes] | None = None):
-        """`model` is a serialized SentencePiece model; `companions` are files to be kept beside it.
+    def __init__(self, model: bytes, files: Mapping[str, bytes] | None = None, sentinels: int = 0):
+        """`model` is a serialized SentencePiece model, `files` what is kept of it, if that is more than the model itself.
+
+        `sentinels`: how many `<extra_id_0>` … stand above the model's own pieces, the first at the top, as T5 has them.
 
         Raises:
-            UserError: it is none.
+            UserError: it is none, or one of the files is damaged.
         """
-        self.model = model
-        self.files = {"tokenizer.model": model, **(companions or {})}
+        added = [f"<extra_id_{number}>" for number in range(sentinels)]
+        self._apart = re.compile(f"({'|'.join(added)})") if added else None  # what splits a text in two
+        self.model = model + b"".join(map(_user_defined_piece, reversed(added)))
+        self.files = dict(files or {"tokenizer.model": model})
         self._processor = spm.SentencePieceProcessor()
         try:
-            self._processor.LoadFromSerializedProto(model)
+            self._processor.LoadFromSerializedProto(self.model)
         except RuntimeError as error:
-            raise UserError(f"the tokenizer is not a SentencePiece model: {error}") from error
+            raise UserError(
+                f"the tokenizer is not a SentencePiece model ({error}); bring back a copy, or fetch it again"
+            ) from error
         self.vocab_size: int = self._processor.vocab_size()
         self.end_of_text: int = self._processor.eos_id()
         self.unknown: int = self._processor.unk_id()
+        self.ends = find_ends(self.end_of_text, self.files, self.vocab_size)
         bos, pad = self._processor.bos_id(), self._processor.pad_id()
         self.decoder_start: int = self.end_of_text if pad < 0 else pad
-        self.prefix: tuple[int, ...] = () if bos < 0 else (bos,)
+        has_bos = bos >= 0 and read_companion(self.files, "tokenizer_config.json").get("add_bos_token") is not False
+        self.prefix: tuple[int, ...] = (bos,) if has_bos else ()
         self.suffix: tuple[int, ...] = ()
         if bos < 0 and self.piece(self.end_of_text) == END_OF_TEXT:  # ours
             self.prefix = (self.end_of_text,)
         elif bos < 0:  # T5's
             self.suffix = (self.end_of_text,)
-        pieces = [self.piece(token) for token in range(self.vocab_size)]
+        pieces = [self.piece(token).removeprefix(SPACE_MARK) for token in range(self.vocab_size)]
+        pieces = [piece if SPECIAL.fullmatch(piece) else self.piece(token) for token, piece in enumerate(pieces)]
         ids = {piece: token for token, piece in enumerate(pieces)}
         self.mask: int | None = next((ids[mask] for mask in MASKS if mask in ids), None)
-        names = iter(f"<extra_id_{number}>" for number in range(self.vocab_size))
-        self.sentinels = tuple(ids[name] for name in itertools.takewhile(ids.__contains__, names))
+        self.sentinels = find_sentinels(ids)
         self.is_text = np.array(
             [
                 not (self._processor.is_control(token) or token == self.unknown or SPECIAL.fullmatch(piece))
@@ -118,6 +129,8 @@ class Tokenizer:
         """`encode` of many texts, on all cores."""
         for text in texts:
             check_characters(text)
+        if self._apart is not None:
+            return self._encode_apart(texts)
         encoded = self._processor.encode(list(texts), num_threads=-1 if len(texts) > 1 else 1)
         if self._space_mark:
             for index, text in enumerate(texts):
@@ -126,6 +139,19 @@ class Tokenizer:
                     encoded[index] = first + [token for other in others for token in (*self._space_mark, *other)]
         return encoded
 
+    def _encode_apart(self, texts: Sequence[str]) -> list[list[int]]:
+        """Each sentinel by itself, and what is between two of them as a text of its own."""
+        parts = [self._apart.split(text) for text in texts]  # texts and sentinels in turn
+        encoded = iter(self._processor.encode([part for row in parts for part in row[::2]], num_threads=-1))
+        return [
+            [
+                token
+                for index, part in enumerate(row)
+                for token in ([self._processor.piece_to_id(part)] if index % 2 else next(encoded))
+            ]
+            for row in parts
+        ]
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of token ids; special tokens have none, bytes that are no UTF-8 show as U+FFFD."""
         return self._processor.decode([int(token) for token in tokens])
@@ -133,6 +159,42 @@ class Tokenizer:
     def piece(self, token: int) -> str:
         """The vocabulary's entry for a token id."""
         return self._processor.id_to_piece(int(token))
+
+
+def find_sentinels(ids: Mapping[str, int]) -> tuple[int, ...]:
+    """The ids of `<extra_id_0>`, `<extra_id_1>` … as far as a vocabulary has them."""
+    names = map("<extra_id_{}>".format, itertools.count())
+    return tuple(ids[name] for name in itertools.takewhile(ids.__contains__, names))
+
+
+def find_ends(end_of_text: int, files: Mapping[str, bytes], vocab_size: int) -> tuple[int, ...]:
+    """`end_of_text`, and the other ids at which a text ends, as generation_config.json says; those of no piece left out.
+
+    Raises:
+        UserError: generation_config.json is damaged.
+    """
+    said = read_companion(files, "generation_config.json").get("eos_token_id")
+    ends = said if isinstance(said, list) else [] if said is None else [said]
+    if not all(type(end) is int for end in ends):
+        raise UserError(
+            f"generation_config.json: eos_token_id={said!r} is neither an id nor a list of ids; fetch it again"
+        )
+    return tuple(dict.fromkeys([end_of_text, *(end for end in ends if 0 <= end < vocab_size)]))
+
+
+def read_companion(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    """The JSON object of one of a tokenizer's files, empty where it is not there.
+
+    Raises:
+        UserError: it is not a JSON object.
+    """
+    try:
+        content = json.loads(files.get(name, b"{}"))
+    except ValueError as error:
+        raise UserError(f"{name} is damaged ({error}); fetch it again") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{name} is not a JSON object; fetch it again")
+    return content
 
 
 def train(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
