@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from model import Tokens, Transformer, TransformerConfig
+from model.parameters import parameter_path
 
 
 class Layout(NamedTuple):
@@ -65,17 +64,10 @@ def embedding(ours: str, theirs: str) -> Row:
     return Row(f"{ours}/embedding", f"{theirs}.weight", TABLE)
 
 
-def abstract_params(config: TransformerConfig):
-    """Shapes of the parameters, float32; no array is made."""
-    one = jax.ShapeDtypeStruct((1, 1), jnp.int32)
-    tokens = Tokens(one, one, one)
-    return jax.eval_shape(Transformer(config).init, jax.random.key(0), tokens, tokens)["params"]
-
-
 def by_path(params) -> dict[str, np.ndarray]:
     """The leaves of a tree by path, as `decoder/blocks/mlp/up/kernel`."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+    return {parameter_path(path): leaf for path, leaf in leaves}
 
 
 def views(rows: Sequence[Row], params: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from common.errors import UserError
+from common.files import read_json
 
 PIECE = 1 << 24  # bytes, about
+REMEDY = "fetch it again"
 NUMBERS = ("F16", "BF16", "F32", "F64")
 
 
@@ -94,7 +95,7 @@ class _Safetensors:
             try:
                 return piece[start:stop] if piece.get_shape() else file.get_tensor(name)
             except (SafetensorError, ValueError, TypeError) as error:
-                raise UserError(f"{self.path}: {name} cannot be read ({error})") from error
+                raise UserError(f"{self.path}: {name} cannot be read ({error}); {REMEDY}") from error
 
 
 class _PyTorch:
@@ -113,7 +114,7 @@ class _PyTorch:
             self._tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:  # pickle, zip and torch raise many kinds for a damaged or an unsafe file
             reason = str(error).split("\n")[0]
-            raise UserError(f"{path} cannot be read with weights_only=True: {reason}") from error
+            raise UserError(f"{path} cannot be read with weights_only=True ({reason}); {REMEDY}") from error
         self.names = {name for name, value in self._tensors.items() if isinstance(value, torch.Tensor)}
 
     def shape(self, name: str):
@@ -151,13 +152,15 @@ def open_tensors(folder: Path) -> Tensors:
             return Tensors(dict.fromkeys(file.names, file))
         if index.is_file():
             return _indexed(folder, index, kind)
-    raise UserError(f"{folder} has no weights: {', '.join(name for name, _ in FORMATS)} or an index of several")
+    raise UserError(
+        f"{folder} has no weights: {', '.join(name for name, _ in FORMATS)} or an index of several; fetch them"
+    )
 
 
 def _indexed(folder: Path, index: Path, kind) -> Tensors:
-    file_of = read_json(index).get("weight_map")
+    file_of = read_json(index, REMEDY).get("weight_map")
     if not isinstance(file_of, dict) or not all(isinstance(name, str) for name in file_of.values()):
-        raise UserError(f"{index} has no weight_map")
+        raise UserError(f"{index} has no weight_map; {REMEDY}")
     files = {}
     for name in sorted(set(file_of.values())):
         if Path(name).name != name or not (folder / name).is_file():
@@ -165,24 +168,8 @@ def _indexed(folder: Path, index: Path, kind) -> Tensors:
         files[name] = kind(folder / name)
     for name, file in file_of.items():
         if name not in files[file].names:
-            raise UserError(f"{folder / file} has no {name}, which {index.name} says it has")
+            raise UserError(f"{folder / file} has no {name}, which {index.name} says it has; fetch both again")
     for name, file in files.items():
         if extra := sorted(file.names - file_of.keys()):
-            raise UserError(f"{folder / name} has {extra[0]}, which {index.name} does not name")
+            raise UserError(f"{folder / name} has {extra[0]}, which {index.name} does not name; fetch both again")
     return Tensors({name: files[file] for name, file in file_of.items()})
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        UserError: there is none.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{path} cannot be read ({reason})") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is not a JSON object")
-    return content

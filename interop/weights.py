@@ -11,11 +11,13 @@ import jax
 import numpy as np
 
 from common.errors import ConfigError, UserError, choose
+from common.files import read_json
 from interop.families import FAMILIES
 from interop.family import Family, Json
-from interop.layout import abstract_params, by_path, nameless, shape, views
-from interop.reader import Tensors, open_tensors, read_json
+from interop.layout import by_path, nameless, shape, views
+from interop.reader import REMEDY, Tensors, open_tensors
 from model import TransformerConfig
+from model.parameters import abstract_params
 
 ALIGNMENT = 64  # bytes; XLA copies arrays that begin elsewhere
 
@@ -44,7 +46,7 @@ def look_through(folder: Path) -> Published:
     """
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} has no config.json; give a folder of published weights")
-    theirs = read_json(folder / "config.json")
+    theirs = read_json(folder / "config.json", REMEDY)
     try:
         family = choose(FAMILIES, theirs.get("model_type", ""), "config.json: model_type")
     except ConfigError as error:
@@ -88,7 +90,7 @@ def family_of(config: TransformerConfig, preferred: str | None = None) -> Family
     """The family that a network of ours is of; the one it came from, where it still is.
 
     Raises:
-        UserError: it is of none; the message says what stands in the way of the nearest.
+        UserError: it is of none; the message says what stands in the way of the nearest, and what to do.
     """
     found = {}
     params = by_path(empty_params(config))
@@ -101,7 +103,8 @@ def family_of(config: TransformerConfig, preferred: str | None = None) -> Family
         found[family.model_type] = differences
     nearest = min(found, key=lambda name: len(found[name]))
     raise UserError(
-        f"no published family has this architecture; nearest is {nearest}, but for {', '.join(found[nearest])}"
+        f"no published family has this architecture; nearest is {nearest}, but for {', '.join(found[nearest])}; "
+        f"to write it as one, train a network that has these as {nearest} has them"
     )
 
 
@@ -136,7 +139,7 @@ def _agree(family: Family, tensors: Tensors, expected, repeats: set[str]) -> tup
     def refuse(names: list[str], what: str) -> None:
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise UserError(f"the weights do not agree with config.json: {names[0]} {what}{more}")
+            raise UserError(f"the weights do not agree with config.json: {names[0]} {what}{more}; fetch both again")
 
     refuse(sorted(expected.keys() - tensors.names), "is missing")
     surplus = tensors.names - expected.keys() - repeats

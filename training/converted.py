@@ -36,7 +36,7 @@ def import_published(
         UserError: something does not fit together; nothing was written then but in `folder`.
     """
     published = look_through(source)
-    tokenizer = read_tokenizer(source)
+    tokenizer = read_tokenizer(source, published.theirs)
     if tokenizer is None:
         say(f"{source} has no tokenizer: text can be neither read nor written with the converted model")
     else:
@@ -46,7 +46,7 @@ def import_published(
     params = jax.tree.map(lambda leaf: jax.device_put(leaf, may_alias=True), read_params(published, dtype))
     run = RunFolder(folder)
     run.begin(complete(settings, published, tokenizer), tokenizer, {"converted_from": origin(published, name, params)})
-    checkpoints = Checkpoints(run.checkpoints, writing_bytes=max(leaf.nbytes for leaf in jax.tree.leaves(params)))
+    checkpoints = Checkpoints(run.checkpoints)
     checkpoints.save_params(params)
     checkpoints.wait()
     checkpoints.close()
@@ -58,7 +58,8 @@ def refuse_other_vocabulary(tokenizer: AnyTokenizer, config: TransformerConfig) 
     pieces, rows = tokenizer.vocab_size, config.vocab_size
     if not rows * (1 - MOST_PADDING) <= pieces <= rows:
         raise UserError(
-            f"the tokenizer has {pieces} pieces, but config.json says vocab_size={rows}: they do not belong together"
+            f"the tokenizer has {pieces} pieces, but config.json says vocab_size={rows}: they do not belong "
+            "together; bring the tokenizer of this model"
         )
 
 

@@ -14,14 +14,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from common.errors import UserError
-from data.hf_tokenizer import HfTokenizer
-from data.tokenizer import TokenizerConfig, train
-from generation.completion import encode_prompts
 from interop import reader, source
-from interop.export_tokenizer import export_tokenizer
 from interop.reader import open_tensors
 from interop.weights import look_through, read_params
-from model import TransformerConfig
 from tests.conftest import ROOT
 from tests.interop.folders import write_folder, write_tokenizer
 from training.converted import export_published, import_published
@@ -174,6 +169,11 @@ BAD = {
     "a larger tokenizer": (lambda f: write_tokenizer(f, 310), "the tokenizer has 310 pieces, but config.json says"),
     "a smaller tokenizer": (lambda f: write_tokenizer(f, 280), "the tokenizer has 280 pieces, but config.json says"),
     "no tokenizer JSON": (lambda f: (f / "tokenizer.json").write_text("{}"), "tokenizer.json is damaged"),
+    "no SentencePiece": (lambda f: (f / "tokenizer.model").write_text("?"), "is not a SentencePiece model"),
+    "no tokenizer config": (
+        lambda f: (f / "tokenizer_config.json").write_text("["),
+        "tokenizer_config.json is damaged",
+    ),
 }
 
 
@@ -184,6 +184,7 @@ def test_what_does_not_fit_together(theirs, tmp_path, name):
     with pytest.raises(UserError) as caught:
         convert(theirs, tmp_path / "run")
     assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert "; " in str(caught.value)  # what to do
     assert not any((tmp_path / "run").iterdir())
 
 
@@ -284,12 +285,9 @@ def test_half_precision_is_read(tmp_path):
         expected = read_params(look_through(tmp_path / "theirs"))
 
 
-@pytest.mark.parametrize("layers", [(0, 1), (1, 0), (1, 1)], ids=["decoder", "encoder", "encoder-decoder"])
-def test_an_exported_tokenizer_of_ours_begins_and_ends_a_text_as_before(layers):
-    encoder, decoder = layers
-    config = TransformerConfig(320, 32, 8, 1, decoder_layers=decoder, encoder_layers=encoder)
-    specials = ("[MASK]", "<extra_id_0>")
-    ours = train(["the cat 你好"] * 20, TokenizerConfig(278, "bpe", 1.0, True, True, specials))
-    theirs = HfTokenizer(export_tokenizer(ours, config))
-    prompts = ["the [MASK] cat", "[MASK]你好 🙂"]
-    assert encode_prompts(prompts, config, theirs) == encode_prompts(prompts, config, ours)
+def test_a_refused_source_leaves_nothing_behind(tmp_path, command):
+    (tmp_path / "empty").mkdir()
+    for arguments in (("from-hf", "empty"), ("from-hf", "nowhere"), ("to-hf", "empty")):
+        refused = command("convert.py", *arguments, "runs/deep/new")
+        assert refused.returncode == 1 and refused.stderr.count("\n") == 1
+        assert [path.name for path in tmp_path.rglob("*")] == ["empty"]

@@ -1,0 +1,57 @@
+"""The parameters of a network: fresh ones, their shapes, and their names."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from model.attention import Tokens
+from model.config import TransformerConfig
+from model.transformer import Transformer
+
+Params = dict[str, Any]
+
+
+def init_params(config: TransformerConfig, key: jax.Array) -> Params:
+    """Fresh parameters, float32, as nested dicts."""
+    one = jnp.ones((1, 1), jnp.int32)
+    tokens = Tokens(one, one - 1, one)
+    return Transformer(config).init(key, tokens, tokens)["params"]
+
+
+def abstract_params(config: TransformerConfig) -> Params:
+    """Their shapes and dtypes; no array is made."""
+    return jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
+
+
+def parameter_path(path) -> str:
+    """A tree path as `decoder/blocks/mlp/up/kernel`."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def split_layers(params: Params) -> Params:
+    """The same parameters with each stack's blocks in a list, one by one, instead of stacked on a leading axis.
+
+    A product with a layer that lies in a stack first copies it out (XLA), which takes longer than the product where the
+    batch is small. It needs as much memory again while it runs.
+    """
+
+    @jax.jit
+    def split(blocks):
+        depth = len(jax.tree.leaves(blocks)[0])
+        return [jax.tree.map(lambda leaf, layer=layer: leaf[layer], blocks) for layer in range(depth)]
+
+    return {
+        name: part | {"blocks": split(part["blocks"])} if "blocks" in part else part for name, part in params.items()
+    }
+
+
+def join_layers(params: Params) -> Params:
+    """Blocks in lists stacked again. To be called within `jit`, where XLA sees through it and nothing is copied."""
+
+    def join(part):
+        if not isinstance(part.get("blocks"), list):
+            return part
+        return part | {"blocks": jax.tree.map(lambda *leaves: jnp.stack(leaves), *part["blocks"])}
+
+    return {name: join(part) for name, part in params.items()}
