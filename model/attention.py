@@ -32,6 +32,22 @@ class Tokens:
 
 
 @struct.dataclass
+class KeysValues:
+    """What one layer has computed of the tokens seen so far: k, v [B, S, K, H], float32 or bfloat16."""
+
+    k_BSKH: jax.Array
+    v_BSKH: jax.Array
+
+    def write(self, k_BTKH: jax.Array, v_BTKH: jax.Array, slot: jax.Array) -> KeysValues:
+        """With the keys and values of T more tokens from `slot` on."""
+
+        def write(kept: jax.Array, new: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_update_slice(kept, new.astype(kept.dtype), (0, slot, 0, 0))
+
+        return KeysValues(write(self.k_BSKH, k_BTKH), write(self.v_BSKH, v_BTKH))
+
+
+@struct.dataclass
 class Cache:
     """Keys and values of the tokens seen so far, for every layer; `Transformer` takes one and returns the next.
 
@@ -39,36 +55,41 @@ class Cache:
     prompts of several lengths are padded to one length and still give each the tokens it would give alone.
 
     Attributes:
-        k_LBSKH, v_LBSKH: in the dtype of the computation.
+        layers: one for each layer of the decoder, arrays of their own: a stack of them would be copied layer by layer.
         tokens: what stands in each slot, [B, S].
         length: int32 scalar, the number of slots written; the next token goes there.
         encoder: where there is an encoder, the keys and values of its output, in a cache of their own that is written once.
     """
 
-    k_LBSKH: jax.Array
-    v_LBSKH: jax.Array
+    layers: list[KeysValues]
     tokens: Tokens
     length: jax.Array
     encoder: Cache | None = None
 
     @classmethod
-    def empty(cls, config: TransformerConfig, batch: int, slots: int, encoder_slots: int = 0) -> Cache:
-        """Room for `slots` tokens a row, and `encoder_slots` of the encoder's; more overwrite the last ones, unwarned."""
-        shape = (config.decoder_layers, batch, slots, config.num_kv_heads, config.head_dim)
+    def empty(
+        cls, config: TransformerConfig, batch: int, slots: int, encoder_slots: int = 0, dtype: str | None = None
+    ) -> Cache:
+        """Room for `slots` tokens a row, and `encoder_slots` of the encoder's; more overwrite the last ones, unwarned.
 
-        def nothing(dtype: type = jnp.int32) -> jax.Array:
-            return jnp.zeros((batch, slots), dtype)
+        `dtype` is that of keys and values; None: that of the computation.
+        """
+
+        def nothing(*shape: int, dtype: type | str = jnp.int32) -> jax.Array:
+            return jnp.zeros((batch, *shape), dtype)
+
+        def kept() -> jax.Array:
+            return nothing(slots, config.num_kv_heads, config.head_dim, dtype=dtype or config.dtype)
 
         return cls(
-            k_LBSKH=jnp.zeros(shape, config.dtype),
-            v_LBSKH=jnp.zeros(shape, config.dtype),
-            tokens=Tokens(nothing(), nothing(), nothing(), prefix=nothing(bool)),
+            layers=[KeysValues(kept(), kept()) for _ in range(config.decoder_layers)],
+            tokens=Tokens(nothing(slots), nothing(slots), nothing(slots), prefix=nothing(slots, dtype=bool)),
             length=jnp.zeros((), jnp.int32),
-            encoder=cls.empty(config, batch, encoder_slots) if encoder_slots else None,
+            encoder=cls.empty(config, batch, encoder_slots, dtype=dtype) if encoder_slots else None,
         )
 
     def add_tokens(self, tokens: Tokens) -> Cache:
-        """Notes which tokens the next T slots hold; each layer then writes their keys and values, and `advance` ends."""
+        """Notes which tokens the next T slots hold; each layer writes their keys and values to the slots from `length` on."""
 
         def write(name: str) -> jax.Array:
             new = getattr(tokens, name)
@@ -79,16 +100,36 @@ class Cache:
             tokens=self.tokens.replace(**{name: write(name) for name in ("ids", "positions", "segments", "prefix")})
         )
 
-    def write(self, layer: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array) -> Cache:
-        """The cache with one layer's new keys and values."""
-        at = (layer, 0, self.length, 0, 0)
-        return self.replace(
-            k_LBSKH=jax.lax.dynamic_update_slice(self.k_LBSKH, k_BTKH[None], at),
-            v_LBSKH=jax.lax.dynamic_update_slice(self.v_LBSKH, v_BTKH[None], at),
-        )
+    def stacked(self) -> KeysValues:
+        """All layers on a leading axis, as `nn.scan` takes them; where it is unrolled, XLA sees through it."""
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *self.layers)
 
-    def advance(self, tokens: int) -> Cache:
-        return self.replace(length=self.length + tokens)
+    def advance(self, layers: KeysValues, tokens: int) -> Cache:
+        """With what the layers wrote, on a leading axis."""
+        count = len(self.layers)
+        layers = [jax.tree.map(lambda leaf, layer=layer: leaf[layer], layers) for layer in range(count)]
+        return self.replace(layers=layers, length=self.length + tokens)
+
+    def rows(self, number_B: jax.Array) -> Cache:
+        """The cache of other rows: int32 [B], the row that each takes over."""
+        taken = jax.tree.map(lambda leaf: leaf[number_B], (self.layers, self.tokens))
+        encoder = None if self.encoder is None else self.encoder.rows(number_B)
+        return self.replace(layers=taken[0], tokens=taken[1], encoder=encoder)
+
+    def keep(self, count_B: jax.Array, tokens: int) -> Cache:
+        """Of the last `tokens` slots each row keeps its first int32 [B] ones; those that no row keeps are free again."""
+        kept_B = self.length - tokens + count_B
+        there_BS = jnp.arange(self.tokens.ids.shape[1]) < kept_B[:, None]
+        segments = jnp.where(there_BS, self.tokens.segments, 0)
+        return self.replace(tokens=self.tokens.replace(segments=segments), length=kept_B.max())
+
+    def grow(self, slots: int) -> Cache:
+        """The same with room for `slots` tokens a row."""
+        more = (0, slots - self.tokens.ids.shape[1])
+        return self.replace(
+            layers=jax.tree.map(lambda leaf: jnp.pad(leaf, ((0, 0), more, (0, 0), (0, 0))), self.layers),
+            tokens=jax.tree.map(lambda leaf: jnp.pad(leaf, ((0, 0), more)), self.tokens),
+        )
 
 
 @struct.dataclass
@@ -99,11 +140,13 @@ class View:
         mask_B1TS: bool, which key each query may see.
         bias_BNTS: added to the scores, by distance; None: nothing.
         cos_sin: RoPE's turns of queries and keys, [B, T, 1, H/2] each; None: none.
+        slot: int32 scalar, where new keys and values go in a cache; None: there is no cache.
     """
 
     mask_B1TS: jax.Array
     bias_BNTS: jax.Array | None = None
     cos_sin: tuple[jax.Array, jax.Array] | None = None
+    slot: jax.Array | None = None
 
 
 def attention_mask(queries: Tokens, keys: Tokens, causal: bool, window: int | None = None) -> jax.Array:
@@ -125,9 +168,9 @@ def attention_mask(queries: Tokens, keys: Tokens, causal: bool, window: int | No
 class Attention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017) with grouped heads (Ainslie et al. 2023, arXiv:2305.13245).
 
-    Attends from x to `context`, which is x itself in self-attention. With a cache, the context's keys and values are
-    written to it and all that it holds is attended to; `context_BSD=None` attends to what it holds already. Returns [B, T, D]
-    in x's dtype, and the cache.
+    Attends from x to `context`, which is x itself in self-attention. What the layer has `kept` in a cache is attended to as
+    well; the context's keys and values are added to it, or `context_BSD=None`. Returns [B, T, D] in x's dtype, and what
+    is kept then.
     """
 
     config: TransformerConfig
@@ -138,9 +181,8 @@ class Attention(nn.Module):
         x_BTD: jax.Array,
         context_BSD: jax.Array | None,
         view: View,
-        cache: Cache | None = None,
-        layer: jax.Array | int = 0,
-    ) -> tuple[jax.Array, Cache | None]:
+        kept: KeysValues | None = None,
+    ) -> tuple[jax.Array, KeysValues | None]:
         config = self.config
 
         def project(x: jax.Array, name: str, heads: int) -> jax.Array:
@@ -155,10 +197,10 @@ class Attention(nn.Module):
         if context_BSD is not None:
             k_BSKH = project(context_BSD, "key", config.num_kv_heads)
             v_BSKH = project(context_BSD, "value", config.num_kv_heads)
-        if cache is not None:
+        if kept is not None:
             if context_BSD is not None:
-                cache = cache.write(layer, k_BSKH, v_BSKH)
-            k_BSKH, v_BSKH = cache.k_LBSKH[layer], cache.v_LBSKH[layer]
+                kept = kept.write(k_BSKH, v_BSKH, view.slot)
+            k_BSKH, v_BSKH = kept.k_BSKH.astype(q_BTNH.dtype), kept.v_BSKH.astype(q_BTNH.dtype)
         out_BTNH = jax.nn.dot_product_attention(
             q_BTNH,
             k_BSKH,
@@ -168,4 +210,4 @@ class Attention(nn.Module):
             scale=None if config.scale_attention else 1.0,
             implementation=config.attention,
         )
-        return Dense(config, (config.embed_dim,), contract=2, residual=True, name="out")(out_BTNH), cache
+        return Dense(config, (config.embed_dim,), contract=2, residual=True, name="out")(out_BTNH), kept

@@ -148,7 +148,8 @@ class Embedding(nn.Module):
     def logits(self, x_BTD: jax.Array) -> jax.Array:
         """Float32, whatever x is: a bfloat16 logit would be wrong in its third digit."""
         x = x_BTD.reshape(-1, x_BTD.shape[-1])
-        logits = jnp.dot(x, self.embedding.T.astype(x.dtype), preferred_element_type=jnp.float32)
+        both_last = (((1,), (1,)), ((), ()))
+        logits = jax.lax.dot_general(x, self.embedding.astype(x.dtype), both_last, preferred_element_type=jnp.float32)
         return logits.reshape(*x_BTD.shape[:-1], self.rows)
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
-from model.attention import Attention, Cache, Tokens, View, attention_mask
+from model.attention import Attention, Cache, KeysValues, Tokens, View, attention_mask
 from model.config import REMAT_POLICIES, TransformerConfig
 from model.layers import Dense, Dropout, Embedding, FeedForward, Head, norm
 from model.positions import relative_buckets, rotations, sinusoidal
@@ -51,23 +51,26 @@ class Block(nn.Module):
     constrain: Constrain = as_is
 
     @nn.compact
-    def __call__(self, carry, view: View, encoder_view: View | None, encoder_BSD: jax.Array | None):
-        """`carry` is (x_BTD, cache or None, this block's number): the form that `nn.scan` asks for."""
+    def __call__(
+        self,
+        x_BTD: jax.Array,
+        kept: tuple[KeysValues, KeysValues | None] | None,
+        view: View,
+        encoder_view: View | None,
+        encoder_BSD: jax.Array | None,
+    ):
+        """`kept`: this block's part of the cache, its own and that of the encoder's output. Returns x and `kept`."""
         config = self.config
-        x_BTD, cache, layer = carry
+        kept_self, kept_encoder = kept or (None, None)
 
         def attend(x):
-            nonlocal cache
-            y, cache = Attention(config, name="attention")(x, x, view, cache, layer)
+            nonlocal kept_self
+            y, kept_self = Attention(config, name="attention")(x, x, view, kept_self)
             return y
 
         def attend_to_encoder(x):
-            nonlocal cache
-            encoder_cache = None if cache is None else cache.encoder
-            y, encoder_cache = Attention(config, name="cross_attention")(
-                x, encoder_BSD, encoder_view, encoder_cache, layer
-            )
-            cache = None if cache is None else cache.replace(encoder=encoder_cache)
+            nonlocal kept_encoder
+            y, kept_encoder = Attention(config, name="cross_attention")(x, encoder_BSD, encoder_view, kept_encoder)
             return y
 
         sublayers = [("attention", attend), ("mlp", FeedForward(config, name="mlp"))]
@@ -81,7 +84,7 @@ class Block(nn.Module):
                 x_BTD = normalize(x_BTD + dropout(sublayer(x_BTD)))
         x_BTD = self.constrain(x_BTD)
         self.sow("intermediates", "x_BTD", x_BTD)  # for those who look inside; costs nothing otherwise
-        return (x_BTD, cache, layer + 1), None
+        return x_BTD, None if kept is None else (kept_self, kept_encoder)
 
 
 class Stack(nn.Module):
@@ -108,17 +111,18 @@ class Stack(nn.Module):
     ) -> tuple[jax.Array, Cache | None]:
         """`tokens` are those that x stands for, `encoder_tokens` those of the encoder's output `encoder_BSD`."""
         config = self.config
-        keys, encoder_view = tokens, None
+        keys, kept = tokens, None
         if cache is not None:
             cache = cache.add_tokens(tokens)
             keys = cache.tokens
             if encoder_tokens is not None:
                 cache = cache.replace(encoder=cache.encoder.add_tokens(encoder_tokens))
-            if self.cross:
-                encoder_tokens = cache.encoder.tokens
-        view = self.view(tokens, keys)
+            kept = cache.stacked(), cache.encoder.stacked() if self.cross else None
+        view = self.view(tokens, keys, None if cache is None else cache.length)
+        encoder_view = None
         if self.cross:
-            encoder_view = View(attention_mask(tokens, encoder_tokens, causal=False))
+            seen = encoder_tokens if cache is None else cache.encoder.tokens
+            encoder_view = View(attention_mask(tokens, seen, causal=False), slot=jnp.zeros((), jnp.int32))
 
         block = Block
         if config.remat != "none":
@@ -127,21 +131,22 @@ class Stack(nn.Module):
             block,
             variable_axes={"params": 0, "intermediates": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=nn.broadcast,
+            in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
             length=self.depth,
             unroll=1 if config.scan_layers else self.depth,
         )(config, self.cross, self.constrain, name="blocks")
-        first = jnp.zeros((), jnp.int32)
-        (x_BTD, cache, _), _ = blocks((x_BTD, cache, first), view, encoder_view, encoder_BSD)
+        x_BTD, kept = blocks(x_BTD, kept, view, encoder_view, encoder_BSD)
 
         if cache is not None:
-            cache = cache.advance(tokens.ids.shape[1])
+            cache = cache.advance(kept[0], tokens.ids.shape[1])
+            if encoder_tokens is not None:
+                cache = cache.replace(encoder=cache.encoder.advance(kept[1], encoder_tokens.ids.shape[1]))
         if config.norm_position == "pre":
             x_BTD = norm(config, "final_norm")(x_BTD)
         return x_BTD, cache
 
-    def view(self, tokens: Tokens, keys: Tokens) -> View:
-        """What tokens see of `keys`: each other or, with a cache, all that it holds."""
+    def view(self, tokens: Tokens, keys: Tokens, slot: jax.Array | None) -> View:
+        """What tokens see of `keys`: each other or, with a cache, all that it holds; they go there from `slot` on."""
         config = self.config
         bias_BNTS = cos_sin = None
         if config.position == "relative_bias":
@@ -156,7 +161,7 @@ class Stack(nn.Module):
             bias_BNTS = table(buckets_BTS).transpose(0, 3, 1, 2)
         if config.position == "rope":
             cos_sin = rotations(tokens.positions, config)
-        return View(attention_mask(tokens, keys, self.causal, config.sliding_window), bias_BNTS, cos_sin)
+        return View(attention_mask(tokens, keys, self.causal, config.sliding_window), bias_BNTS, cos_sin, slot)
 
 
 class Transformer(nn.Module):

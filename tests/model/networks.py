@@ -73,13 +73,6 @@ NETWORKS = {
 }
 
 
-def abstract_params(config: TransformerConfig):
-    """Shapes and dtypes of the parameters; no array is made."""
-    tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-    tokens = Tokens(tokens, tokens, tokens)
-    return jax.eval_shape(Transformer(config).init, jax.random.key(0), tokens, tokens)["params"]
-
-
 def random_params(abstract, seed: int = 0):
     """Parameters so far from their start that each of them, biases and scales too, changes the result: float64."""
     generator = np.random.default_rng(seed)

@@ -54,18 +54,32 @@ def test_cross_attention_equals_numpy(name):
         assert_close(out[row], reference.attention(params, config, x[row], context[row], mask[row, 0]))
 
 
-def test_the_cache_writes_one_layer_at_its_length_and_leaves_the_rest():
+def test_the_cache_writes_at_its_length_and_leaves_the_rest():
     config = NETWORKS["llama"]
-    empty = Cache.empty(config, batch=1, slots=5).advance(2)
+    cache = Cache.empty(config, batch=1, slots=5).advance(Cache.empty(config, batch=1, slots=5).stacked(), 2)
     new = jnp.ones((1, 2, config.num_kv_heads, config.head_dim))
-    cache = empty.write(jnp.array(1), new, 2 * new)
-    expected = np.zeros_like(empty.k_LBSKH)
-    expected[1, :, 2:4] = 1
-    np.testing.assert_array_equal(cache.k_LBSKH, expected)
-    np.testing.assert_array_equal(cache.v_LBSKH, 2 * expected)
+    written = cache.layers[0].write(new, 2 * new, cache.length)
+    expected = np.zeros_like(cache.layers[0].k_BSKH)
+    expected[:, 2:4] = 1
+    np.testing.assert_array_equal(written.k_BSKH, expected)
+    np.testing.assert_array_equal(written.v_BSKH, 2 * expected)
 
     noted = cache.add_tokens(Tokens(jnp.array([[3, 4]]), jnp.array([[8, 9]]), jnp.array([[1, 0]])))
     np.testing.assert_array_equal(noted.tokens.ids, [[0, 0, 3, 4, 0]])
     np.testing.assert_array_equal(noted.tokens.positions, [[0, 0, 8, 9, 0]])
     np.testing.assert_array_equal(noted.tokens.segments, [[0, 0, 1, 0, 0]])
-    assert int(noted.length) == 2 and int(noted.advance(2).length) == 4
+    assert int(noted.length) == 2 and int(noted.advance(noted.stacked(), 2).length) == 4
+
+
+def test_a_cache_of_other_rows_and_a_larger_one_hold_what_they_held():
+    config = NETWORKS["llama"]
+    cache = jax.tree.map(
+        lambda leaf: jnp.arange(leaf.size).reshape(leaf.shape) if leaf.ndim else leaf, Cache.empty(config, 3, 4, 2)
+    )
+    taken = cache.rows(jnp.array([2, 0]))
+    np.testing.assert_array_equal(taken.layers[1].k_BSKH, np.asarray(cache.layers[1].k_BSKH)[[2, 0]])
+    np.testing.assert_array_equal(taken.encoder.tokens.ids, np.asarray(cache.encoder.tokens.ids)[[2, 0]])
+    larger = cache.grow(7)
+    assert larger.layers[0].v_BSKH.shape[1] == larger.tokens.segments.shape[1] == 7
+    np.testing.assert_array_equal(larger.layers[0].v_BSKH[:, :4], cache.layers[0].v_BSKH)
+    assert not larger.tokens.segments[:, 4:].any()

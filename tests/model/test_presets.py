@@ -5,7 +5,7 @@ import pytest
 
 from common.errors import ConfigError
 from model import presets
-from tests.model.networks import abstract_params
+from model.parameters import abstract_params
 
 # As published with the weights; of BERT and RoBERTa with the masked-language-model head and without the pooler.
 PARAMETERS = {

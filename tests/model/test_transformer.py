@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from model import Cache, Tokens, Transformer
 from model.config import REMAT_POLICIES
+from model.parameters import abstract_params
 from model.transformer import Stack
 from tests.model import reference
-from tests.model.networks import NETWORKS, SMALL, abstract_params, apply, assert_close, float32, random_params
+from tests.model.networks import NETWORKS, SMALL, apply, assert_close, float32, random_params
 
 # Two rows of ten: two texts and padding, the second text longer than the first; and one text alone.
 SEGMENTS = np.array([[1] * 3 + [2] * 5 + [0] * 2, [7] * 10])
@@ -215,8 +216,9 @@ def test_cached_logits_equal_uncached_of_each_row_alone(name):
 def test_the_cache_has_the_dtype_of_the_computation():
     config = dataclasses.replace(NETWORKS["llama"], dtype="bfloat16")
     cache = jax.eval_shape(lambda: Cache.empty(config, batch=2, slots=8))
-    assert cache.k_LBSKH.shape == cache.v_LBSKH.shape == (2, 2, 8, config.num_kv_heads, config.head_dim)
-    assert cache.k_LBSKH.dtype == cache.v_LBSKH.dtype == jnp.bfloat16
+    assert len(cache.layers) == config.decoder_layers
+    for leaf in jax.tree.leaves(cache.layers):
+        assert leaf.shape == (2, 8, config.num_kv_heads, config.head_dim) and leaf.dtype == jnp.bfloat16
 
 
 def test_every_dropout_of_every_layer_has_its_own_mask():
