@@ -7,12 +7,22 @@ import numpy as np
 
 from common.errors import ConfigError, UserError, require
 from data.tokenizer import Tokenizer
-from generation.decoder import generate, predict
-from generation.sampling import SamplingConfig
+from generation.beam_search import Search, beam_search
+from generation.config import GenerationConfig
+from generation.decoder import generate
+from generation.method import method
+from generation.predict import predict
+from generation.rows import Decoded, Status
+from generation.speculative import Draft, generate_speculatively
 from generation.streams import SpanStream, TextStream
 from model import TransformerConfig
+from model.parameters import Params
 
-NOT_FINITE = "the model gives no finite probabilities (NaN or infinity in its parameters)"
+WRONG = {
+    Status.NOT_FINITE: "the model gives no finite probabilities (NaN or infinity in its parameters)",
+    Status.NOTHING_ALLOWED: "no token may come next: no_repeat_ngram_size, allowed and logit_bias leave none",
+}
+STEPS = 16  # tokens between two looks for stop strings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +46,12 @@ class Completion:
 
 
 def encode_prompts(
-    prompts: Sequence[str], config: TransformerConfig, tokenizer: Tokenizer
+    prompts: Sequence[str], config: TransformerConfig, tokenizer: Tokenizer, slide: bool = False
 ) -> tuple[list[list[int]], list[list[int]] | None]:
     """Token ids with which each text begins, and those that an encoder reads first (None where there is none).
 
-    The tokenizer knows what stands before and after a text; what an encoder-decoder reads ends with end-of-text.
+    The tokenizer knows what stands before and after a text; what an encoder-decoder reads ends with end-of-text. Where a
+    decoder may `slide`, prompts may be longer than its context.
 
     Raises:
         ConfigError: a prompt leaves no room in the context, or has no mask where a network can only fill masks.
@@ -50,8 +61,9 @@ def encode_prompts(
     suffix = tokenizer.suffix if config.network == "encoder" else ()
     rows = [[*tokenizer.prefix, *text, *suffix] or [tokenizer.end_of_text] for text in texts]
     longest, most = max(map(len, texts), default=0), config.max_length - max(1, len(tokenizer.prefix) + len(suffix))
-    if longest > most:
-        raise ConfigError(f"a prompt of {longest} tokens is too long: this model reads {most}; shorten it")
+    if longest > most and not (slide and config.network == "decoder"):
+        remedy = "shorten it, or give --slide" if config.network == "decoder" else "shorten it"
+        raise ConfigError(f"a prompt of {longest} tokens is too long: this model reads {most}; {remedy}")
     if config.network == "encoder-decoder":
         return [[tokenizer.decoder_start] for _ in texts], [[*text, tokenizer.end_of_text] for text in texts]
     if config.network == "encoder":
@@ -64,87 +76,171 @@ def encode_prompts(
 
 
 def complete(
-    params,
+    params: Params,
     config: TransformerConfig,
     tokenizer: Tokenizer,
     prompts: Sequence[str],
-    *,
-    max_new_tokens: int,
-    sampling: SamplingConfig,
+    generation: GenerationConfig,
     seed: int = 0,
-    stop: Sequence[str] = (),
-    on_text: Callable[[int, str], None] = lambda row, text: None,
+    on_text: Callable[[int, str], None] | None = None,
+    first: int = 0,
+    draft: Draft | None = None,
 ) -> list[Completion]:
-    """Continues each prompt until the end of text, a stop string, `max_new_tokens`, or the end of the model's context.
+    """Continues each prompt until an end of text, a stop string, `max_new_tokens`, or the end of the model's context.
 
     An encoder fills the prompt's masks instead, and an encoder-decoder its sentinels, where it has some. `on_text(row, text)`
-    is called with each piece of text as soon as it is certain.
+    is called at each step with the text that is certain now, which may be none. Where the prompts are part of a longer list,
+    `first` is the first one's number there, so that each draws what it would draw whatever the batches are. A `draft`
+    makes it faster, with the same distribution. With `best_of` text is given to `on_text` once it is chosen.
+
+    Returns:
+        `generation.num_samples` completions of the first prompt, then those of the second, and so on; with `best_of`, or
+        beams, best first.
 
     Raises:
-        ConfigError: a prompt leaves no room in the context, or has nothing to fill.
-        UserError: the model gives no number.
+        ConfigError: a prompt leaves no room in the context, or has nothing to fill; beams for a model that fills masks; a
+            draft that does not fit, or with what has no use for it.
+        UserError: the model gives no number, or no token is allowed.
     """
-    rows, sources = encode_prompts(prompts, config, tokenizer)
+    if generation.best_of:
+        return _best(params, config, tokenizer, prompts, generation, seed, on_text, first, draft)
+    rows, sources = encode_prompts(prompts, config, tokenizer, generation.slide)
     if not rows:
         return []
-    allowed = np.arange(config.vocab_size) < tokenizer.vocab_size
-    if tokenizer.unknown is not None:
-        allowed[tokenizer.unknown] = False
+    useful = config.network != "encoder" and generation.beams == 1 and not generation.slide
+    require(draft is None or useful, "a draft is for models that write on, without beams and slide")
     if config.network == "encoder":
-        return _fill_masks(params, config, tokenizer, prompts, rows, sampling, seed, allowed, on_text)
-    room = config.max_length - max(map(len, rows)) + 1
-    streams = [
-        SpanStream(tokenizer, source) if set(source) & set(tokenizer.sentinels) else TextStream(tokenizer, stop, row)
+        require(generation.beams == 1, "this model fills in each mask by itself: beams must be 1")
+        return _fill_masks(params, config, tokenizer, prompts, rows, generation, seed, on_text, first)
+    writers = [
+        _Writer(tokenizer, generation.stop, row, source)
         for row, source in zip(rows, sources or rows, strict=True)
+        for _ in range(generation.num_samples)
     ]
-    logprobs: list[list[float]] = [[] for _ in rows]
-    ended = [False] * len(rows)
-    decoded = generate(params, config, rows, min(max_new_tokens, room), sampling, seed, allowed, sources)
-    for tokens, values in decoded:
-        if not np.isfinite(values).all():
-            raise UserError(NOT_FINITE)
-        for row, (token, value) in enumerate(zip(tokens.tolist(), values.tolist(), strict=True)):
-            if ended[row]:
-                continue
-            logprobs[row].append(value)
-            if token == tokenizer.end_of_text:
-                streams[row].tokens.append(token)
-                ended[row] = True
-                on_text(row, streams[row].end())
-            else:
-                on_text(row, streams[row].add(token))
-                ended[row] = streams[row].stopped
-        if all(ended):
+    looks = generation.stop or any(isinstance(writer.stream, SpanStream) for writer in writers)
+    how = method(generation, tokenizer, config.vocab_size)
+    shared = {
+        "max_new_tokens": generation.max_new_tokens,
+        "sources": sources,
+        "cache_dtype": generation.cache_dtype,
+    }
+    if generation.beams > 1:
+        search = Search(generation.beams, np.float32(generation.length_penalty), generation.early_stopping)
+        best, _ = beam_search(params, config, rows, how, search, best=generation.num_samples, **shared)
+        decodings = [best]
+    else:
+        shared |= {"seed": seed, "first_row": first * generation.num_samples, "samples": generation.num_samples}
+        shared |= {"steps": 1 if on_text else STEPS if looks else None}
+        if draft:
+            propose = {"draft_tokens": generation.draft_tokens}
+            decodings = generate_speculatively(params, config, draft, rows, how, **propose, **shared)
+        else:
+            decodings = generate(params, config, rows, how, sliding=generation.slide, **shared)
+    for decoded in decodings:
+        for row, writer in enumerate(writers):
+            text = writer.take(decoded, row)
+            if on_text:
+                on_text(row, text)
+        if all(writer.reason for writer in writers):
             break
-    for row, stream in enumerate(streams):
-        if not ended[row]:
-            on_text(row, stream.end())
+    texts = [prompt for prompt in prompts for _ in range(generation.num_samples)]
     return [
-        Completion(prompt, stream.text, stream.tokens, values, "stop" if done else "length")
-        for prompt, stream, values, done in zip(prompts, streams, logprobs, ended, strict=True)
+        Completion(prompt, writer.stream.text, writer.stream.tokens, writer.logprobs, writer.reason)
+        for prompt, writer in zip(texts, writers, strict=True)
     ]
+
+
+def _best(
+    params: Params,
+    config: TransformerConfig,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    generation: GenerationConfig,
+    seed: int,
+    on_text: Callable[[int, str], None] | None,
+    first: int,
+    draft: Draft | None,
+) -> list[Completion]:
+    """Of `best_of` completions of each prompt the `num_samples` likeliest, a token at a time."""
+    drawn = dataclasses.replace(generation, num_samples=generation.best_of, best_of=0)
+    completions = complete(params, config, tokenizer, prompts, drawn, seed, first=first, draft=draft)
+    groups = (completions[start : start + drawn.num_samples] for start in range(0, len(completions), drawn.num_samples))
+    ranked = (sorted(group, key=lambda each: np.mean(each.logprobs), reverse=True) for group in groups)
+    chosen = [completion for group in ranked for completion in group[: generation.num_samples]]
+    if on_text:
+        for row, completion in enumerate(chosen):
+            on_text(row, completion.text)
+    return chosen
+
+
+class _Writer:
+    """One row's tokens as text, until it ends: then it has a `reason`."""
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], prompt: Sequence[int], source: Sequence[int]):
+        spans = set(source) & set(tokenizer.sentinels)
+        self.stream = SpanStream(tokenizer, source) if spans else TextStream(tokenizer, stop, prompt)
+        self.logprobs: list[float] = []
+        self.reason = ""
+
+    def take(self, decoded: Decoded, row: int) -> str:
+        """Takes what is new of a row; returns the text that is certain now.
+
+        Raises:
+            UserError: the row could not go on.
+        """
+        status = Status(decoded.status_B[row])
+        if status in WRONG:
+            raise UserError(WRONG[status])
+        if self.reason:
+            return ""
+        new = slice(decoded.starts_B[row] + len(self.logprobs), decoded.lengths_B[row])
+        tokens, logprobs = decoded.ids_BS[row, new].tolist(), decoded.logprobs_BS[row, new].tolist()
+        text = ""
+        for place, (token, logprob) in enumerate(zip(tokens, logprobs, strict=True), 1):
+            self.logprobs.append(logprob)
+            if status == Status.ENDED and place == len(tokens):
+                self.stream.tokens.append(token)
+                self.reason = "stop"
+                return text + self.stream.end()
+            text += self.stream.add(token)
+            if self.stream.stopped:
+                self.reason = "stop"
+                return text
+        if status == Status.FULL:
+            self.reason = "length"
+            text += self.stream.end()
+        return text
 
 
 def _fill_masks(
-    params,
-    config,
+    params: Params,
+    config: TransformerConfig,
     tokenizer: Tokenizer,
-    prompts,
-    rows,
-    sampling: SamplingConfig,
+    prompts: Sequence[str],
+    rows: Sequence[Sequence[int]],
+    generation: GenerationConfig,
     seed: int,
-    allowed: np.ndarray,
-    on_text,
+    on_text: Callable[[int, str], None] | None,
+    first: int,
 ) -> list[Completion]:
     """All masks of a text at once, each as if it were alone."""
-    is_text = np.zeros_like(allowed)
+    is_text = np.zeros(config.vocab_size, bool)
     is_text[: tokenizer.vocab_size] = tokenizer.is_text
-    chosen, logprobs, likeliest, probabilities = predict(params, config, rows, sampling, seed, allowed & is_text)
-    if not np.isfinite(logprobs).all():
-        raise UserError(NOT_FINITE)
+    repeated = [(prompt, row) for prompt, row in zip(prompts, rows, strict=True) for _ in range(generation.num_samples)]
+    chosen, logprobs, wrong, likeliest, probabilities = predict(
+        params,
+        config,
+        [row for _, row in repeated],
+        method(generation, tokenizer, config.vocab_size, is_text),
+        seed,
+        first * generation.num_samples,
+    )
     completions = []
-    for row, (prompt, tokens) in enumerate(zip(prompts, rows, strict=True)):
+    for row, (prompt, tokens) in enumerate(repeated):
         (masks,) = np.nonzero(np.array(tokens) == tokenizer.mask)
+        for status in wrong[row, masks]:
+            if status in WRONG:
+                raise UserError(WRONG[status])
         filled = np.array(tokens)
         filled[masks] = chosen[row, masks]
         candidates = [
@@ -154,8 +250,9 @@ def _fill_masks(
             ]
             for mask in masks
         ]
-        values = logprobs[row, masks].tolist()
         text = tokenizer.decode(filled)
-        on_text(row, text)
+        if on_text:
+            on_text(row, text)
+        values = logprobs[row, masks].tolist()
         completions.append(Completion(prompt, text, filled[masks].tolist(), values, "stop", candidates))
     return completions

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from data.tokenizer import Tokenizer
 
+WINDOW = 16  # tokens that are decoded together; what stands before them is text for good
+
 
 class TextStream:
     """Tokens in, text out: only what can no longer change, so never half a character nor half a stop string.
@@ -16,14 +18,15 @@ class TextStream:
         self.text = ""
         self.stopped = False
         self._tokenizer, self._stop = tokenizer, stop
-        self._after = list(after[-1:])
-        self._before = tokenizer.decode(self._after)
+        self._anchor = list(after[-1:])  # the token before the window, and its text
+        self._anchor_text = tokenizer.decode(self._anchor)
+        self._begin, self._head = 0, ""  # the window's first token, and the text before it
 
     def add(self, token: int) -> str:
         """Takes a token; returns the text that it settles. Sets `stopped` where a stop string is complete."""
         self.tokens.append(token)
         text = self._decode()
-        found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
+        found = [at for at in (text.find(stop, len(self.text)) for stop in self._stop) if at >= 0]
         if found:
             self.stopped = True
             return self._settle(text[: min(found)])
@@ -36,9 +39,16 @@ class TextStream:
         return "" if self.stopped else self._settle(self._decode())
 
     def _decode(self) -> str:
-        text = self._tokenizer.decode([*self._after, *self.tokens])
-        whole = text.startswith(self._before)  # else the prompt ended within a character
-        return text[len(self._before) :] if whole else self._tokenizer.decode(self.tokens)
+        window = self.tokens[self._begin :]
+        text = self._tokenizer.decode([*self._anchor, *window])
+        whole = text.startswith(self._anchor_text)  # else the prompt ended within a character
+        text = self._head + (text[len(self._anchor_text) :] if whole else self._tokenizer.decode(window))
+        if len(window) >= WINDOW and not text.endswith("\ufffd"):
+            anchor_text = self._tokenizer.decode(window[-1:])
+            if anchor_text:
+                self._anchor, self._anchor_text = window[-1:], anchor_text
+                self._begin, self._head = len(self.tokens), text
+        return text
 
     def _settle(self, text: str) -> str:
         new, self.text = text[len(self.text) :], max(text, self.text, key=len)

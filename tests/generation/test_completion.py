@@ -1,7 +1,7 @@
 """Text from prompts: what is streamed, where it stops, and what is refused."""
 
+import dataclasses
 import functools
-import itertools
 
 import jax
 import numpy as np
@@ -13,12 +13,13 @@ from common.errors import ConfigError, UserError
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 from generation import completion as module
 from generation.completion import complete
-from generation.sampling import SamplingConfig
+from generation.config import GenerationConfig
+from generation.rows import Decoded, Status
 from generation.streams import TextStream
 from model import TransformerConfig
-from training.step import init_params
+from model.parameters import init_params
 
-GREEDY = SamplingConfig(0.0)
+GREEDY = GenerationConfig(temperature=0.0, max_new_tokens=16)
 
 
 @functools.cache
@@ -99,14 +100,21 @@ def test_what_may_be_a_stop_string_is_held_back_until_it_is_not():
 CONFIG = TransformerConfig(vocab_size=320, max_length=24, decoder_layers=1, embed_dim=8, num_heads=1)
 
 
-def script(monkeypatch, *rows: list[int], logprob: float = -0.5) -> None:
-    """Makes the network say `rows`, and after them end-of-text for ever."""
+def script(monkeypatch, *rows: list[int], status: Status = Status.FULL) -> None:
+    """Makes the network say `rows`, and after them end-of-text; a row that is longer than it may be ends with `status`."""
 
-    def generate(params, config, prompts, max_new_tokens, sampling, seed, allowed, sources):
-        steps = itertools.zip_longest(*rows, fillvalue=tokenizer().end_of_text)
-        steps = itertools.chain(steps, itertools.repeat((tokenizer().end_of_text,) * len(rows)))
-        for step in itertools.islice(steps, max_new_tokens):
-            yield np.array(step, np.int32), np.full(len(rows), logprob, np.float32)
+    def generate(params, config, prompts, method, *, max_new_tokens, steps, **options):
+        starts = np.array([len(prompt) for prompt in prompts])
+        most = np.minimum(max_new_tokens, config.max_length + 1 - starts)
+        texts = [[*row, tokenizer().end_of_text][:room] for row, room in zip(rows, most, strict=True)]
+        lengths = np.array([len(text) for text in texts])
+        ids = np.zeros((len(rows), 64), np.int32)
+        for line, start, text in zip(ids, starts, texts, strict=True):
+            line[start : start + len(text)] = text
+        for count in range(1, lengths.max() + 1, steps or 64):
+            now = np.minimum(count, lengths)
+            last = [Status.ENDED if text[-1] == tokenizer().end_of_text else status for text in texts]
+            yield Decoded(ids, np.full(ids.shape, -0.5), starts + now, starts, np.where(now == lengths, last, 0))
 
     monkeypatch.setattr(module, "generate", generate)
 
@@ -118,8 +126,8 @@ def scripted(prompts, **options):
     def on_text(row, text):
         streamed[row] += text
 
-    options = {"max_new_tokens": 16} | options
-    return complete(None, CONFIG, tokenizer(), prompts, sampling=GREEDY, on_text=on_text, **options), streamed
+    config = dataclasses.replace(GREEDY, **options)
+    return complete(None, CONFIG, tokenizer(), prompts, config, on_text=on_text), streamed
 
 
 def test_end_of_text_ends_a_row_and_the_others_go_on(monkeypatch):
@@ -137,7 +145,7 @@ def test_end_of_text_ends_a_row_and_the_others_go_on(monkeypatch):
 def test_a_stop_string_over_several_tokens_is_left_out_of_the_text(monkeypatch):
     tokens = tokenizer().encode("the cat 😀\nthe end")
     script(monkeypatch, tokens)
-    (found,), streamed = scripted([""], stop=["?", "😀\nthe"])
+    (found,), streamed = scripted([""], stop=("?", "😀\nthe"))
     assert (found.text, found.finish_reason) == ("the cat ", "stop")
     assert streamed == ["the cat "]
     assert found.tokens == tokens[: len(found.tokens)] and len(found.logprobs) == len(found.tokens) < len(tokens)
@@ -147,7 +155,7 @@ def test_a_stop_string_over_several_tokens_is_left_out_of_the_text(monkeypatch):
 def test_the_number_of_tokens_ends_a_row_and_gives_back_what_was_held(monkeypatch):
     tokens = tokenizer().encode("好你好你好你")
     script(monkeypatch, tokens)
-    (found,), streamed = scripted([""], stop=["你好!"], max_new_tokens=3)
+    (found,), streamed = scripted([""], stop=("你好!",), max_new_tokens=3)
     assert found.tokens == tokens[:3] and found.finish_reason == "length"
     assert found.text == tokenizer().decode(tokens[:3]) == streamed[0]
 
@@ -162,9 +170,10 @@ def test_the_context_ends_a_row_and_a_longer_prompt_is_refused(monkeypatch):
         scripted(["好" * 24])
 
 
-def test_probabilities_that_are_no_numbers_are_one_line(monkeypatch):
-    script(monkeypatch, [5], logprob=float("nan"))
-    with pytest.raises(UserError, match="NaN"):
+@pytest.mark.parametrize(("status", "message"), [(Status.NOT_FINITE, "NaN"), (Status.NOTHING_ALLOWED, "no token")])
+def test_a_row_that_cannot_go_on_is_one_line(monkeypatch, status, message):
+    script(monkeypatch, [5] * 20, status=status)
+    with pytest.raises(UserError, match=message):
         scripted(["a"])
 
 
@@ -175,7 +184,7 @@ def test_neither_the_unknown_token_nor_padding_of_the_vocabulary_is_ever_written
     """At a temperature where all 320 are as good as equally likely."""
     params = init_params(CONFIG, jax.random.key(0))
     found = complete(
-        params, CONFIG, tokenizer(), ["", "你"] * 16, max_new_tokens=20, sampling=SamplingConfig(1e4), seed=3
+        params, CONFIG, tokenizer(), ["", "你"] * 16, GenerationConfig(max_new_tokens=20, temperature=1e4), seed=3
     )
     tokens = [token for completion in found for token in completion.tokens]
     assert len(tokens) > 300 and len(set(tokens)) > 150
@@ -190,8 +199,10 @@ def test_streamed_text_is_the_completions_text_with_a_real_network():
     def on_text(row, text):
         streamed[row] += text
 
-    options = {"max_new_tokens": 20, "sampling": SamplingConfig(2.0), "stop": ["t", "好"], "on_text": on_text}
-    found = complete(params, CONFIG, tokenizer(), ["the"] * 8, seed=5, **options)
+    config = GenerationConfig(max_new_tokens=20, temperature=2.0, stop=("t", "好"), num_samples=8)
+    found = complete(params, CONFIG, tokenizer(), ["the"], config, seed=5, on_text=on_text)
+    unseen = complete(params, CONFIG, tokenizer(), ["the"], config, seed=5)
+    assert unseen == found
     assert [completion.text for completion in found] == streamed
     assert {completion.finish_reason for completion in found} >= {"stop", "length"}
     assert not any("t" in text or "好" in text for text in streamed)
@@ -212,8 +223,7 @@ def test_an_encoder_fills_each_mask_with_its_likeliest_piece_and_names_others():
     params = init_params(config, jax.random.key(0))
     seen = []
     prompts = ["the [MASK] sat on [MASK]", "[MASK]"]
-    options = {"max_new_tokens": 1, "sampling": GREEDY, "on_text": lambda row, text: seen.append((row, text))}
-    found = complete(params, config, masking(), prompts, **options)
+    found = complete(params, config, masking(), prompts, GREEDY, on_text=lambda row, text: seen.append((row, text)))
     assert seen == [(row, completion.text) for row, completion in enumerate(found)]
     for prompt, completion in zip(prompts, found, strict=True):
         assert len(completion.tokens) == len(completion.candidates) == prompt.count("[MASK]")
@@ -232,14 +242,12 @@ def test_an_encoder_fills_each_mask_with_its_likeliest_piece_and_names_others():
 def test_a_prompt_without_a_mask_is_refused_where_there_is_nothing_else_to_do():
     config = TransformerConfig(**ENCODER)
     with pytest.raises(ConfigError, match=r"must hold \[MASK\]"):
-        complete({}, config, masking(), ["the cat"], max_new_tokens=1, sampling=GREEDY)
+        complete({}, config, masking(), ["the cat"], GREEDY)
 
 
 def test_an_encoder_decoder_fills_sentinels():
     config = TransformerConfig(**ENCODER, decoder_layers=1)
     params = init_params(config, jax.random.key(0))
-    filled, plain = complete(
-        params, config, masking(), ["the <extra_id_0> sat", "the cat"], max_new_tokens=6, sampling=GREEDY
-    )
+    filled, plain = complete(params, config, masking(), ["the <extra_id_0> sat", "the cat"], GREEDY)
     assert filled.text.startswith("the ") and filled.text.endswith(" sat")
     assert plain.text == masking().decode(plain.tokens)

@@ -2,15 +2,20 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from generation.decoder import decode_step, generate, prefill, round_up
-from generation.sampling import SamplingConfig
+from generation.decoder import decode, generate, grow, prefill
+from generation.processors import Only, Temperature
+from generation.rows import Method, Status
+from generation.sizes import round_up
 from model import Tokens, Transformer, TransformerConfig
+from model.parameters import split_layers
+from training.sharding import MeshConfig, make_mesh, parameter_shardings
 
 GPT = TransformerConfig(vocab_size=48, max_length=64, decoder_layers=2, embed_dim=16, num_heads=2)
 CONFIGS = {
@@ -31,9 +36,10 @@ CONFIGS = {
         GPT, norm_position="post", position="sinusoidal", scale_embeddings=True, scan_layers=False, dropout=0.5
     ),
 }
-GREEDY = SamplingConfig(0.0)
+NO_END = np.array([-1], np.int32)
+GREEDY = Method((), NO_END, greedy=True)
+HOT = Method((Temperature(np.float32(50)),), NO_END, greedy=False)
 PROMPTS = [[1, 7, 3], list(range(2, 22)), [5], [1, 9, 9, 9, 9, 30, 2]]
-ALL = np.ones(48, bool)
 
 
 @functools.cache
@@ -58,10 +64,12 @@ def forward(params, tokens, config):
     return Transformer(config).apply({"params": params}, Tokens(tokens, places, jnp.ones_like(tokens))).logits_BTV
 
 
-def run(params, config, prompts, count=10, sampling=GREEDY, seed=0, allowed=ALL):
-    """Tokens and log-probabilities, [B, count] each."""
-    steps = list(generate(params, config, prompts, count, sampling, seed, allowed))
-    return np.stack([tokens for tokens, _ in steps], 1), np.stack([logprobs for _, logprobs in steps], 1)
+def run(params, config, prompts, count=10, method=GREEDY, **options):
+    """What was generated, [B, count] each: tokens and log-probabilities."""
+    (decoded,) = generate(params, config, prompts, method, max_new_tokens=count, **options)
+    assert (decoded.status_B == Status.FULL).all()
+    places = decoded.starts_B[:, None] + np.arange(count)
+    return tuple(np.take_along_axis(values, places, 1) for values in (decoded.ids_BS, decoded.logprobs_BS))
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -100,8 +108,7 @@ T5 = TransformerConfig(
 def test_an_encoder_decoder_gives_the_tokens_of_the_full_forward_pass():
     """Sources of several lengths, read once; each row as if it were alone."""
     params, starts = network(T5), [[1]] * len(PROMPTS)
-    steps = list(generate(params, T5, starts, 10, GREEDY, 0, ALL, sources=PROMPTS))
-    tokens = np.stack([tokens for tokens, _ in steps], 1)
+    tokens, _ = run(params, T5, starts, sources=PROMPTS)
     for source, row in zip(PROMPTS, tokens, strict=True):
         texts = [np.array([text]) for text in ([1, *row], source)]
         sides = [Tokens(text, np.arange(text.size)[None], np.ones_like(text)) for text in texts]
@@ -153,24 +160,16 @@ def test_rows_in_another_order_give_the_same_rows():
 
 
 def test_draws_depend_on_seed_row_and_place_and_nothing_else():
-    params, sampling = network(GPT), SamplingConfig(50.0)
+    params = network(GPT)
     same = [PROMPTS[1]] * 4
-    tokens, _ = run(params, GPT, same, sampling=sampling, seed=7)
-    again, _ = run(params, GPT, same, sampling=sampling, seed=7)
-    other, _ = run(params, GPT, same, sampling=sampling, seed=8)
+    tokens, _ = run(params, GPT, same, method=HOT, seed=7)
+    again, _ = run(params, GPT, same, method=HOT, seed=7)
+    other, _ = run(params, GPT, same, method=HOT, seed=8)
     np.testing.assert_array_equal(tokens, again)
     assert all((tokens[row] != other[row]).any() for row in range(4))
     assert len({tuple(row) for row in tokens.tolist()}) == 4
-    beside_others, _ = run(params, GPT, PROMPTS, sampling=sampling, seed=7)
+    beside_others, _ = run(params, GPT, PROMPTS, method=HOT, seed=7)
     np.testing.assert_array_equal(beside_others[1], tokens[1])
-
-
-def test_only_allowed_tokens_are_chosen():
-    params = network(GPT)
-    allowed = np.arange(48) % 5 == 2
-    for sampling in (GREEDY, SamplingConfig(50.0)):
-        tokens, _ = run(params, GPT, PROMPTS, sampling=sampling, allowed=allowed)
-        assert allowed[tokens].all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -190,11 +189,130 @@ def test_lengths_fall_into_powers_of_two():
     assert [round_up(size) for size in (1, 16, 17, 32, 33, 100)] == [16, 16, 32, 32, 64, 128]
 
 
-def test_thirty_lengths_need_few_compilations():
+def test_fifty_prompts_need_few_compilations():
+    """A prefill for each power of two, a decoding loop for each size of the cache; the numbers of a method need none."""
+    config = dataclasses.replace(GPT, embed_dim=8, decoder_layers=1, max_length=256)
+    params = network(config)
+    functions = (prefill, grow, decode)
+    before = [function._cache_size() for function in functions]
+    for length in range(1, 100, 2):
+        method = Method((Temperature(np.float32(1 + length)),), NO_END, greedy=False)
+        run(params, config, [[1] * length], count=90, method=method, seed=length)
+    prefills, grown, loops = (function._cache_size() - size for function, size in zip(functions, before, strict=True))
+    assert (prefills, grown, loops) == (4, 1, 2)  # 16, 32, 64, 128 tokens; caches of 128 and 256
+
+
+def test_batches_of_one_to_eight_need_four_compilations():
     config = dataclasses.replace(GPT, embed_dim=8, decoder_layers=1)
     params = network(config)
-    before = prefill._cache_size(), decode_step._cache_size()
-    for length in range(1, 31):
-        run(params, config, [[1] * length], count=2)
-    prefills, steps = prefill._cache_size() - before[0], decode_step._cache_size() - before[1]
-    assert (prefills, steps) == (2, 2)  # lengths to 16, and to 32
+    before = prefill._cache_size(), decode._cache_size()
+    for size in range(1, 9):
+        run(params, config, [[1, 2, 3]] * size, count=3)
+    assert (prefill._cache_size() - before[0], decode._cache_size() - before[1]) == (4, 4)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_looking_at_the_rows_on_the_way_changes_nothing(steps):
+    params = network(GPT)
+    looks = list(generate(params, GPT, PROMPTS, HOT, max_new_tokens=10, steps=steps))
+    assert [(look.lengths_B - look.starts_B).max() for look in looks][:3] == [1, 1 + steps, 1 + 2 * steps]
+    (whole,) = generate(params, GPT, PROMPTS, HOT, max_new_tokens=10)
+    for one, other in zip(looks[-1], whole, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_cache_that_grows_changes_nothing():
+    """A text of 200 tokens, whose cache doubles on the way, against the forward pass."""
+    config = dataclasses.replace(CONFIGS["llama"], max_length=256)
+    params = network(config)
+    tokens, _ = run(params, config, [PROMPTS[0]], count=200)
+    logits = forward(params, np.array([[*PROMPTS[0], *tokens[0]]]), config)[0, len(PROMPTS[0]) - 1 : -1]
+    assert logits.argmax(-1).tolist() == tokens[0].tolist()
+
+
+def test_rows_end_each_for_itself():
+    """With an end that some rows write: they end there, with it, and the others are as without it."""
+    params = network(GPT)
+    tokens, _ = run(params, GPT, PROMPTS)
+    end = int(tokens[0, 4])
+    (decoded,) = generate(params, GPT, PROMPTS, Method((), np.array([47, end], np.int32), True), max_new_tokens=10)
+    statuses = set()
+    for row, line in enumerate(tokens.tolist()):
+        expected = line[: line.index(end) + 1] if end in line else line
+        new = decoded.ids_BS[row, decoded.starts_B[row] : decoded.lengths_B[row]]
+        assert new.tolist() == expected
+        assert decoded.status_B[row] == (Status.ENDED if end in line else Status.FULL)
+        statuses.add(int(decoded.status_B[row]))
+    assert Status.ENDED in statuses
+
+
+def test_several_samples_of_a_prompt_are_several_rows():
+    params = network(GPT)
+    (twice,) = generate(params, GPT, PROMPTS[:3], HOT, max_new_tokens=6, samples=2, seed=3)
+    doubled = [prompt for prompt in PROMPTS[:3] for _ in range(2)]
+    (rows,) = generate(params, GPT, doubled, HOT, max_new_tokens=6, seed=3)
+    np.testing.assert_array_equal(twice.ids_BS[:, :26], rows.ids_BS[:, :26])
+    assert len({tuple(row) for row in twice.ids_BS[:2].tolist()}) == 2
+
+
+def test_layers_one_by_one_give_the_same_tokens():
+    for config in (GPT, CONFIGS["llama"]):
+        params = network(config)
+        tokens, logprobs = run(params, config, PROMPTS)
+        split_tokens, split_logprobs = run(split_layers(params), config, PROMPTS)
+        np.testing.assert_array_equal(split_tokens, tokens)
+        np.testing.assert_allclose(split_logprobs, logprobs, atol=1e-5)
+
+
+def test_a_cache_in_bfloat16_is_close():
+    params = network(GPT)
+    _, rounded = run(params, GPT, PROMPTS, count=2, cache_dtype="bfloat16")
+    _, two = run(params, GPT, PROMPTS, count=2)
+    assert 0 < np.abs(rounded[:, 1] - two[:, 1]).max() < 0.1
+
+
+def test_a_model_with_nan_and_processors_that_allow_nothing_are_told():
+    params = network(GPT)
+    nothing = Method((Only(np.zeros(48, bool)),), NO_END, True)
+    (decoded,) = generate(params, GPT, PROMPTS, nothing, max_new_tokens=5)
+    assert (decoded.status_B == Status.NOTHING_ALLOWED).all() and (decoded.lengths_B == decoded.starts_B).all()
+    broken = jax.tree.map(lambda leaf: leaf * jnp.nan, params)
+    (decoded,) = generate(broken, GPT, PROMPTS, HOT, max_new_tokens=5)
+    assert (decoded.status_B == Status.NOT_FINITE).all()
+
+
+def test_the_cache_of_a_decoding_step_is_written_in_place():
+    """The compiled loop holds no operation that copies parameters, or a cache, but into the products that read it."""
+    config = dataclasses.replace(GPT, max_length=256, vocab_size=1024)
+    params = split_layers(network(config))
+    rows = jax.eval_shape(
+        lambda: prefill(
+            params,
+            Tokens(*(np.ones((1, 16), np.int32) for _ in range(3))),
+            None,
+            np.zeros(1, np.int32),
+            np.int32(4),
+            np.uint32(0),
+            GREEDY,
+            config=config,
+            slots=128,
+        )
+    )
+    text = decode.lower(params, rows, GREEDY, np.int32(4), config=config).compile().as_text()
+    copied = re.findall(r"f32\[([\d,]+)\]\S* (?:copy|concatenate)\(", text)
+    sizes = [int(np.prod([int(side) for side in shape.split(",")])) for shape in copied]
+    assert max(sizes) <= 128 * 16  # one layer's keys, transposed
+
+
+def test_eight_devices_write_what_one_writes():
+    """Parameters divided by heads, hidden units and vocabulary; the same keys draw the same tokens."""
+    config = dataclasses.replace(GPT, num_heads=8, num_kv_heads=8, embed_dim=32, head_dim=4, mlp_dim=64)
+    params = network(config)
+    divided = jax.device_put(params, parameter_shardings(make_mesh(MeshConfig(1, 1, 8)), params))
+    for given in (divided, split_layers(divided)):
+        assert len(jax.tree.leaves(given)[0].sharding.device_set) == 8
+        for method in (GREEDY, Method((Temperature(np.float32(1)),), NO_END, greedy=False)):
+            tokens, logprobs = run(params, config, PROMPTS, method=method)
+            other_tokens, other_logprobs = run(given, config, PROMPTS, method=method)
+            np.testing.assert_array_equal(other_tokens, tokens)
+            np.testing.assert_allclose(other_logprobs, logprobs, atol=1e-4)

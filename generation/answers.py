@@ -1,0 +1,115 @@
+"""What a model says to prompts, as `sample.py` prints it: once, in batches, or in a session."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+
+from common.errors import ConfigError, require
+from data.tokenizer import Tokenizer
+from generation.completion import complete, encode_prompts
+from generation.config import GenerationConfig
+from generation.options import OPTIONS, Given, configure
+from generation.reports import Pace, print_completions, tell
+from generation.speculative import Draft
+from model import TransformerConfig
+from model.parameters import Params
+
+
+class Answers:
+    """Prints a model's completions of prompts, and on stderr what there is to be said about them.
+
+    Attributes:
+        pace: how fast it went, all prompts together.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        config: TransformerConfig,
+        tokenizer: Tokenizer,
+        draft: Draft | None = None,
+        as_json: bool = False,
+    ):
+        self._config, self._tokenizer, self._as_json = config, tokenizer, as_json
+        self._complete = functools.partial(complete, params, config, tokenizer, draft=draft)
+        self._tell_once = functools.cache(tell)
+        self._joins_spaces = tokenizer.encode(" a") != tokenizer.encode(" ") + tokenizer.encode("a")
+        self.pace = Pace()
+
+    def check(self, given: Given) -> GenerationConfig:
+        """The config that was asked for.
+
+        Raises:
+            ConfigError: it cannot be, or means nothing to this model.
+        """
+        if self._config.network == "encoder":
+            for name in given:
+                require(OPTIONS[name].fills, f"{name} is for models that write on; this one fills in what is masked")
+        return configure(given, self._tokenizer)
+
+    def check_prompts(self, prompts: Sequence[str], given: Given) -> None:
+        """
+        Raises:
+            ConfigError: one of them cannot be answered; the message names it, where there are several.
+        """
+        for number, prompt in enumerate(prompts, 1):
+            try:
+                encode_prompts([prompt], self._config, self._tokenizer, self.check(given).slide)
+            except ConfigError as error:
+                raise ConfigError(f"prompt {number}: {error}" if len(prompts) > 1 else str(error)) from error
+
+    def answer(
+        self, prompts: Sequence[str], given: Given, first: int = 0, poll: Callable[[], None] | None = None
+    ) -> None:
+        """Prints the completions of prompts, in order; the only one of an only prompt as it is made.
+
+        Args:
+            first: the first prompt's number in the list that these are part of.
+            poll: called at each token; what it raises ends the text.
+        """
+        generation = self.check(given)
+        live = len(prompts) == generation.num_samples == 1 and not self._as_json
+        if self._joins_spaces and any(prompt.endswith(" ") for prompt in prompts):
+            tell("a prompt ends in a space; the model writes better without it, since a space is part of the next word")
+
+        def show(row: int, text: str) -> None:
+            if row == 0:
+                self.pace.tick()
+            if poll is not None:
+                poll()
+            if live:
+                print(text, end="", flush=True)
+
+        self.pace.begin()
+        on_text = show if live or poll else None
+        completions = self._complete(prompts, generation, given.get("seed", 0), on_text, first=first)
+        self.pace.end(sum(len(completion.tokens) for completion in completions))
+        for place in range(len(prompts)):
+            if place and not self._as_json:
+                print("---")
+            mine = completions[place * generation.num_samples :][: generation.num_samples]
+            print_completions(mine, self._as_json, written=live)
+        lengths = [len(each.tokens) for each in completions if each.finish_reason == "length"]
+        if min(lengths, default=generation.max_new_tokens) < generation.max_new_tokens:
+            self._tell_once(
+                f"max_new_tokens={generation.max_new_tokens} is more than there is room for: "
+                f"this model takes {self._config.max_length} tokens, the prompt's included"
+            )
+
+    def answer_in_session(self, prompt: str, given: Given, number: int, poll: Callable[[], None]) -> None:
+        """`answer` for one prompt, with a pace of its own."""
+        self.pace = Pace()
+        self.answer([prompt], given, number, poll)
+        tell(self.pace)
+
+    def answer_all(self, batches: Iterable[Sequence[str]], given: Given) -> None:
+        """`answer` for each batch."""
+        number = 0
+        for prompts in batches:
+            if number and not self._as_json:
+                print("---")
+            self.answer(prompts, given, number)
+            number += len(prompts)
+        if number:
+            tell(self.pace)

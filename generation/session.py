@@ -1,0 +1,190 @@
+"""A session on a terminal: prompts are answered, and lines that begin with / change how."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from common.errors import UserError, nearest, require
+from generation.config import GenerationConfig
+from generation.options import OPTIONS, Given, show_value
+from generation.reports import tell
+
+HISTORY = Path("~/.cache/zenformer/history")
+KEPT = 1000  # lines of history
+COMMANDS = {
+    "help": "this list",
+    "show": "the settings",
+    "set NAME VALUE": "the same as /NAME VALUE; what takes many values gets one more, with \\n for a new line",
+    "reset [NAME]": "what the command line said, of one setting or of all",
+    "quit": "leave, as Ctrl-D does",
+}
+
+
+class Session:
+    """Reads lines until the end of input, `/quit`, or Ctrl-C where nothing is typed.
+
+    Args:
+        given: the options that the command line set.
+        check: the config that options make, or ConfigError where they cannot be.
+        answer: prints what follows a prompt, the n-th since the seed was set; calls its last argument at every token, which
+            raises KeyboardInterrupt once Ctrl-C was pressed.
+    """
+
+    def __init__(
+        self,
+        given: Given,
+        check: Callable[[Given], GenerationConfig],
+        answer: Callable[[str, Given, int, Callable[[], None]], None],
+    ):
+        self._first = self._given = given
+        self._check, self._answer = check, answer
+        self._number = 0
+
+    def run(self) -> None:
+        tell("Type a prompt and press Enter; a line that ends in \\ goes on. /help lists commands, Ctrl-D leaves.")
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # the tokenizer tells what is no UTF-8
+        _load_history()
+        while True:
+            try:
+                line = _read_line()
+                if line.startswith("/") and not line.startswith("//"):
+                    self._obey(line[1:])
+                elif line.strip():
+                    self._write(line.removeprefix("/") if line.startswith("//") else line)
+            except EOFError:
+                return
+            except UserError as error:
+                tell(error)
+
+    def _write(self, prompt: str) -> None:
+        with _stoppable() as poll:
+            try:
+                self._answer(prompt, self._given, self._number, poll)
+            except KeyboardInterrupt:
+                tell("\n(stopped)")
+        self._number += 1
+
+    def _obey(self, line: str) -> None:
+        name, _, value = line.strip().partition(" ")
+        if name == "set":
+            name, _, value = value.lstrip().partition(" ")
+        if name == "quit":
+            raise EOFError
+        elif name == "help":
+            settings = {f"{option.name} {option.metavar}": option.help for option in OPTIONS.values()}
+            _print_table({f"/{usage}": help for usage, help in (COMMANDS | settings).items()})
+            tell("A prompt that begins with / is typed with //.")
+        elif name == "show":
+            _print_table({name: self._value(name) for name in OPTIONS})
+        elif name == "reset":
+            self._reset(value.strip())
+        elif name in OPTIONS:
+            if value:
+                self._set(name, value.replace("\\n", "\n"))
+            tell(f"{name} {self._value(name)}")
+        else:
+            names = [usage.partition(" ")[0] for usage in COMMANDS]
+            raise UserError(f"there is no /{name}{nearest(name, [*names, *OPTIONS])}; /help lists what there is")
+
+    def _set(self, name: str, text: str) -> None:
+        value = OPTIONS[name].parse(text)
+        given = self._given | {name: [*self._given.get(name, []), value] if OPTIONS[name].many else value}
+        self._check(given)
+        self._given = given
+        if name == "seed":
+            self._number = 0
+
+    def _reset(self, name: str) -> None:
+        require(not name or name in OPTIONS, f"there is no setting {name!r}{nearest(name, OPTIONS)}")
+        given = self._first
+        if name:
+            others = {other: value for other, value in self._given.items() if other != name}
+            given = others | {other: value for other, value in self._first.items() if other == name}
+        self._check(given)
+        self._given = given
+        self._number = 0
+        tell(f"{name} {self._value(name)}" if name else "the settings are as they were at the start")
+
+    def _value(self, name: str) -> str:
+        """What is given, or what follows from it: beams set the temperature."""
+        value = getattr(self._check(self._given), OPTIONS[name].field or name, 0)
+        return show_value(self._given.get(name, value)) or "none"
+
+
+def _read_line() -> str:
+    """What was typed; nothing where Ctrl-C took it back.
+
+    Raises:
+        EOFError: Ctrl-D.
+        KeyboardInterrupt: Ctrl-C, and nothing had been typed.
+    """
+    import readline
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # so that readline puts the terminal back
+    question = "> " if sys.stdout.isatty() else ""
+    lines: list[str] = []
+    try:
+        while not lines or lines[-1].endswith("\\"):
+            lines.append(input("… " if lines and question else question))
+    except KeyboardInterrupt:
+        print()
+        if lines or readline.get_line_buffer():
+            return ""
+        raise
+    except EOFError:
+        print()
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    _keep_history(lines)
+    return "\n".join(line.removesuffix("\\") for line in lines)
+
+
+def _load_history() -> None:
+    import readline
+
+    with contextlib.suppress(OSError):
+        for line in HISTORY.expanduser().read_text(encoding="utf-8", errors="replace").split("\n")[-KEPT:]:
+            if line:
+                readline.add_history(line)
+
+
+def _keep_history(lines: list[str]) -> None:
+    """At once, so that nothing is lost however the session ends; where it cannot be written, it is not kept."""
+    with contextlib.suppress(OSError):
+        path = HISTORY.expanduser()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", errors="replace") as file:
+            file.writelines(f"{line}\n" for line in lines if line.strip())
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[Callable[[], None]]:
+    """Within it Ctrl-C is noted, and the function that it gives raises KeyboardInterrupt then; a second one acts as before.
+
+    An exception that is raised wherever the program is can be lost in a callback of JAX.
+    """
+    pressed = False
+
+    def note(*_) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, before)
+
+    def poll() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield poll
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _print_table(rows: dict[str, str]) -> None:
+    width = max(map(len, rows))
+    for name, text in rows.items():
+        tell(f"  {name:<{width}}  {text}")
