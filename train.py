@@ -55,7 +55,7 @@ def main() -> int:
     from data.builtin import attribution
     from data.corpus import load_corpus
     from generation.completion import complete, encode_prompts
-    from generation.sampling import SamplingConfig
+    from generation.config import GenerationConfig
     from training.config import build_config
     from training.display import Display
     from training.loop import Trainer
@@ -79,12 +79,11 @@ def main() -> int:
                 config.model,
                 corpus.tokenizer,
                 config.training.sample_prompts,
-                max_new_tokens=config.training.sample_tokens,
-                sampling=SamplingConfig(),
-                seed=config.seed,
+                GenerationConfig(max_new_tokens=config.training.sample_tokens),
+                config.seed,
             )
             continues = config.model.network == "decoder"  # the others give the whole text, filled
-            return [completion.prompt * continues + completion.text for completion in completions]
+            return [(completion.prompt if continues else "") + completion.text for completion in completions]
 
         encode_prompts(config.training.sample_prompts, config.model, corpus.tokenizer)  # too long? say so now
         trainer = Trainer(config, corpus, folder, display, write_samples)

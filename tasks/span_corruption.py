@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from common.errors import require
-from data.batches import PackedRows, PrepareRow, Row
+from data.batches import PackedRows, PrepareRow, Row, lay_out
 from data.tokenizer import Tokenizer
 from tasks.cross_entropy import token_loss
 from tasks.task import CorruptionConfig, Task
@@ -91,14 +91,13 @@ def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig) 
                 sides, corrupt(tokens, noise_mask(len(tokens), config, generator), tokenizer.sentinels), strict=True
             ):
                 side.append(np.append(part, end))
-        source, target = (_lay_out(texts, width) for texts, width in zip(sides, widths, strict=True))
-        starts = target["positions"] == 0
-        inputs = np.where(starts, start, np.roll(target["tokens"], 1)) * (target["segment_ids"] > 0)
+        source, target = (lay_out(texts, width) for texts, width in zip(sides, widths, strict=True))
+        inputs = lay_out([np.append(start, text[:-1]) for text in sides[1]], widths[1])["tokens"]
         return {
             "encoder_inputs": source["tokens"],
             "encoder_positions": source["positions"],
             "encoder_segment_ids": source["segment_ids"],
-            "inputs": inputs.astype(np.int32),
+            "inputs": inputs,
             "targets": target["tokens"],
             "positions": target["positions"],
             "segment_ids": target["segment_ids"],
@@ -106,17 +105,6 @@ def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig) 
         }
 
     return corrupt_row
-
-
-def _lay_out(texts: Sequence[np.ndarray], width: int) -> Row:
-    """Texts one after the other in a row: `tokens`, `positions`, `segment_ids`, int32 [width]."""
-    row = {name: np.zeros(width, np.int32) for name in ("tokens", "positions", "segment_ids")}
-    at = 0
-    for segment, text in enumerate(texts, 1):
-        place = slice(at, at + len(text))
-        row["tokens"][place], row["positions"][place], row["segment_ids"][place] = text, np.arange(len(text)), segment
-        at += len(text)
-    return row
 
 
 def _round_up(length: int) -> int:

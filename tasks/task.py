@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 
@@ -10,8 +9,8 @@ from common.errors import require
 from data.batches import PackedRows, PrepareRow
 from data.tokenizer import Tokenizer
 from model import Output
+from model.parameters import Params
 
-Params = dict[str, Any]
 Batch = dict[str, jax.Array]
 # (params, batch, dropout key or None) -> what the network gives
 Apply = Callable[[Params, Batch, jax.Array | None], Output]

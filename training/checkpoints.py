@@ -7,33 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from common.errors import UserError
-from training.sharding import parameter_path
+from model.parameters import parameter_path
+from training.checksums import checksums
 from training.step import Params, TrainState
 
-
-def checksums(tree) -> dict[str, int]:
-    """A 32-bit checksum of each array of at most 32 bits an element, by path, the same however it is sharded.
-
-    The sum over elements of bits * (2 i + 1) mod 2^32, i being the element's index: odd factors let no flipped bit cancel.
-    """
-    paths, leaves = zip(*jax.tree_util.tree_leaves_with_path(tree), strict=True)
-    values = jax.device_get([_checksum(leaf) for leaf in leaves])  # one by one: each takes memory of its size
-    return {parameter_path(path): int(value) for path, value in zip(paths, values, strict=True)}
-
-
-@jax.jit
-def _checksum(leaf):
-    leaf = jnp.atleast_1d(leaf)
-    bits = leaf.view(f"uint{8 * leaf.dtype.itemsize}").astype(jnp.uint32)
-    index = jnp.zeros(leaf.shape, jnp.uint32)
-    for axis, size in enumerate(leaf.shape):
-        index = index * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, leaf.shape, axis)
-    return (bits * (2 * index + 1)).sum(dtype=jnp.uint32)
+FILE_SIZE = 1 << 23  # bytes, about, of converted parameters: what goes to a file is in memory twice until it is full
 
 
 class _Manager(ocp.CheckpointManager):
@@ -54,12 +36,8 @@ def _loss(metrics: dict[str, float]) -> float:
 class Checkpoints:
     """The checkpoints of one run: `params` apart from the rest of the state, so that reading a model reads no more."""
 
-    def __init__(self, folder: Path, keep: int = 1, read_only: bool = False, writing_bytes: int | None = None):
-        """Keeps the newest `keep` and the one with the lowest validation loss.
-
-        `writing_bytes`: of the parameters that are on their way to disk at once, no less than the largest array has.
-        """
-        limit = {} if writing_bytes is None else {"save_concurrent_gb": (writing_bytes + 1) / 1e9}
+    def __init__(self, folder: Path, keep: int = 1, read_only: bool = False):
+        """Keeps the newest `keep` and the one with the lowest validation loss."""
         policies = checkpoint_managers
         best = policies.BestN(get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False)
         self.folder = folder
@@ -74,8 +52,8 @@ class Checkpoints:
                 cleanup_tmp_directories=not read_only,
             ),
             item_handlers={
-                "params": ocp.StandardCheckpointHandler(**limit),
-                "state": ocp.StandardCheckpointHandler(),
+                "params": ocp.PyTreeCheckpointHandler(),
+                "state": ocp.PyTreeCheckpointHandler(),
                 "checksums": ocp.JsonCheckpointHandler(),
             },
         )
@@ -98,13 +76,16 @@ class Checkpoints:
 
     def save_params(self, params: Params) -> None:
         """Starts to write parameters that were not trained here, in the dtype they have, as step 0."""
-        self._save(0, {"params": params}, None)
+        self._save(0, {"params": params}, None, FILE_SIZE)
 
-    def _save(self, step: int, items: dict, valid_loss: float | None) -> None:
+    def _save(self, step: int, items: dict, valid_loss: float | None, file_size: int | None = None) -> None:
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                **{name: ocp.args.StandardSave(item) for name, item in items.items()},
+                **{
+                    name: ocp.args.PyTreeSave(item, ocdbt_target_data_file_size=file_size)
+                    for name, item in items.items()
+                },
                 checksums=ocp.args.JsonSave({name: checksums(item) for name, item in items.items()}),
             ),
             metrics=None if valid_loss is None else {"loss": valid_loss},
@@ -205,7 +186,7 @@ class Checkpoints:
 
         With `any_dtype` arrays come in the dtype they are stored in, as converted weights may be in bfloat16.
         """
-        arrays = ocp.StandardCheckpointHandler().metadata(self.folder / str(step) / item).tree
+        arrays = ocp.PyTreeCheckpointHandler().metadata(self.folder / str(step) / item).tree
         stored = _describe(arrays)
         if any_dtype and stored.keys() == _describe(abstract).keys():
             abstract = jax.tree.map(
@@ -221,7 +202,8 @@ class Checkpoints:
                 f"the checkpoint of step {step} holds other arrays than this code makes of config.json ({shown}"
                 f"{'; …' if len(other) > 3 else ''}); use the code that it was made with, or give another --workdir=DIR"
             )
-        args = {item: ocp.args.StandardRestore(abstract), "checksums": ocp.args.JsonRestore()}
+        how = ocp.checkpoint_utils.construct_restore_args(abstract)
+        args = {item: ocp.args.PyTreeRestore(abstract, restore_args=how), "checksums": ocp.args.JsonRestore()}
         restored = self._manager.restore(step, args=ocp.args.Composite(**args))
         expected, found = restored.checksums[item], checksums(restored[item])
         wrong = [path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path)]

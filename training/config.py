@@ -7,7 +7,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -19,8 +19,9 @@ from data.tokenizer import TokenizerConfig
 from model import TransformerConfig
 from tasks import TASKS, CorruptionConfig, LossConfig
 from training.optimizer import OptimizerConfig
-from training.settings import Settings, flatten
 from training.sharding import MeshConfig
+
+Settings = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +80,19 @@ class RunConfig:
 
 
 SECTIONS = {field.name: field.type for field in dataclasses.fields(RunConfig)}
+
+
+def flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted key."""
+
+    def walk(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+        for name, value in section.items():
+            if isinstance(value, Mapping):
+                yield from walk(value, f"{prefix}{name}.")
+            else:
+                yield prefix + name, value
+
+    return dict(walk(settings, ""))
 
 
 def fill_in_defaults(stored: Settings, kind: type = RunConfig) -> Settings:

@@ -6,7 +6,7 @@ import re
 import jax
 
 from model import TransformerConfig
-from training.sharding import parameter_path
+from model.parameters import parameter_path
 
 # The part of the network that a parameter belongs to: the first word that its path contains.
 PARTS = {

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from common.errors import choose, require
-from training.sharding import parameter_path
+from model.parameters import parameter_path
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A run's folder, which explains itself: config, tokenizer, where the data came from, checkpoints, metrics.
 
 config.json       the settings, every key
-tokenizer.model   SentencePiece; or tokenizer.json, of published weights, with its special tokens and chat template
+tokenizer.model   SentencePiece; or, of published weights, spiece.model or tokenizer.json, and the files beside it
 data.json         sources with their attribution, sizes, and a fingerprint of the text
 checkpoints/N/    parameters and optimizer state after step N
 metrics.jsonl     what was measured, a line each; events.* the same for TensorBoard
@@ -21,7 +21,7 @@ from typing import Any
 import jax
 
 from common.errors import ConfigError, UserError, require
-from common.files import write_whole
+from common.files import make_folder, read_json, remove_empty, write_whole
 from data.tokenizer import Tokenizer
 from data.tokenizer_files import read_tokenizer
 from training.config import RunConfig, build_config, fill_in_defaults, harmful_changes
@@ -50,15 +50,16 @@ class RunFolder:
         else:
             folder, step = cls(path.parent if path.name == "checkpoints" else path), None
         if not path.exists():
-            raise UserError(f"--ckpt: there is no {path}; give a run's folder, such as runs/base")
+            raise UserError(f"there is no {path}; give a run's folder, such as runs/base")
         if not (folder.path / "config.json").is_file():
-            raise UserError(f"--ckpt: {path} is not a run's folder (it has no config.json)")
+            raise UserError(f"{path} is not a run's folder (it has no config.json)")
         return folder, step
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Creates the folder and holds it: a second run in it is refused. Ends with the process, however that ends.
 
+        Where nothing was written to a folder that was not there before, it is not there afterwards.
         On a file system that has no locks a warning is printed instead.
 
         Raises:
@@ -77,7 +78,7 @@ class RunFolder:
                 "give a new or an empty one",
             )
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            made = make_folder(self.path)
             file = open(self.path / ".lock", "a+")  # noqa: SIM115 (held until the end of the run)
         except OSError as error:
             raise UserError(
@@ -100,7 +101,12 @@ class RunFolder:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            yield
+            try:
+                yield
+            finally:
+                if made and self.path.is_dir() and [each.name for each in self.path.iterdir()] == [".lock"]:
+                    (self.path / ".lock").unlink()
+                    remove_empty(made)
 
     def settings(self) -> Settings | None:
         """The run's settings, those that came later at their defaults, or None where no run was begun.
@@ -128,11 +134,8 @@ class RunFolder:
         """
         tokenizer = read_tokenizer(self.path)
         if tokenizer is None:
-            raise UserError(f"{self.path} has no tokenizer (tokenizer.model or tokenizer.json)")
+            raise UserError(f"{self.path} has no tokenizer (tokenizer.model or tokenizer.json); bring back a copy")
         return tokenizer
-
-    def has_tokenizer(self) -> bool:
-        return read_tokenizer(self.path) is not None
 
     def config(self, tokenizer: Tokenizer | None) -> RunConfig:
         """The run's config, complete."""
@@ -181,12 +184,5 @@ class RunFolder:
             raise UserError(f"cannot write {path} ({error.strerror}); give another --workdir=DIR") from error
 
     def _read_json(self, name: str) -> dict[str, Any] | None:
-        try:
-            content = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.path / name} cannot be read ({error})") from error
-        if not isinstance(content, dict):
-            raise UserError(f"{self.path / name} is not a JSON object")
-        return content
+        path = self.path / name
+        return read_json(path, "bring back a copy, or give another folder") if path.exists() else None

@@ -6,15 +6,15 @@ import json
 import os
 import re
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from common.errors import ConfigError, UserError, nearest
+from training.config import Settings, fill_in_defaults, flatten
 
-Settings = dict[str, Any]
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 
@@ -41,19 +41,6 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
             section = section[part]
         section[name] = _parse(text, flat[key])
     return settings
-
-
-def flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted key."""
-
-    def walk(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-        for name, value in section.items():
-            if isinstance(value, Mapping):
-                yield from walk(value, f"{prefix}{name}.")
-            else:
-                yield prefix + name, value
-
-    return dict(walk(settings, ""))
 
 
 def _parse(text: str, old: Any) -> Any:
@@ -95,13 +82,15 @@ def _run_config_file(path: Path) -> Settings:
 
 
 def _read_config_json(path: Path) -> Settings:
+    """The settings of a run; those that came after it was begun have their defaults, as when it is resumed."""
+    remedy = "give a run's config.json, or a Python file such as configs/base.py"
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"--config: cannot read {str(path)!r} ({error})") from error
-    if not isinstance(settings, dict):
-        raise ConfigError(f"--config: {str(path)!r} is not a JSON object")
-    return settings
+        raise ConfigError(f"--config: cannot read {str(path)!r} ({error}); {remedy}") from error
+    if not isinstance(settings, dict) or "model_type" in settings:
+        raise ConfigError(f"--config: {str(path)!r} is not the config.json of a run; {remedy}")
+    return fill_in_defaults(settings)
 
 
 def _explain(error: BaseException, path: Path) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from common.errors import ConfigError, require
+from model.parameters import parameter_path
 
 MESH_AXES = ("data", "fsdp", "tensor")
 
@@ -94,11 +95,6 @@ def make_mesh(config: MeshConfig) -> Mesh:
 
 def _describe(sizes) -> str:
     return " ".join(f"mesh.{name}={size}" for name, size in zip(MESH_AXES, sizes, strict=True))
-
-
-def parameter_path(path) -> str:
-    """A tree path as `decoder/blocks/mlp/up/kernel`."""
-    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def logical_axes(path: str) -> tuple[str, ...]:

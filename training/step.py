@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +9,11 @@ import optax
 from jax.sharding import Mesh
 
 from model import Output, Tokens, Transformer, TransformerConfig
+from model.parameters import Params, init_params
 from tasks import LossConfig, Task
 from training.optimizer import decay_mask
 from training.sharding import constrain_batch, optimizer_shardings, parameter_shardings, replicated
 
-Params = dict[str, Any]
 Batch = dict[str, jax.Array]
 
 
@@ -53,13 +52,6 @@ def make_apply(config: TransformerConfig, mesh: Mesh):
         return network.apply({"params": params}, tokens, source, rngs=rngs)
 
     return apply
-
-
-def init_params(config: TransformerConfig, key: jax.Array) -> Params:
-    """Fresh parameters, float32."""
-    one = jnp.ones((1, 1), jnp.int32)
-    tokens = Tokens(one, one - 1, one)
-    return Transformer(config).init(key, tokens, tokens)["params"]
 
 
 def init_state(config: TransformerConfig, optimizer: optax.GradientTransformation, seed: int) -> TrainState:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 import jax
 
 from data.tokenizer import Tokenizer
+from data.tokenizer_files import read_tokenizer
 from model import TransformerConfig
+from model.parameters import Params, abstract_params
 from training.checkpoints import Checkpoints
 from training.run_folder import RunFolder
 from training.sharding import MeshConfig, make_mesh, parameter_shardings
-from training.step import Params, init_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +33,9 @@ def load_model(path: str, say: Callable[[str], None], needs_tokenizer: bool = Tr
         UserError: there is no run, or no good checkpoint.
     """
     folder, step = RunFolder.find(path)
-    tokenizer = folder.tokenizer() if needs_tokenizer or folder.has_tokenizer() else None
+    tokenizer = folder.tokenizer() if needs_tokenizer else read_tokenizer(folder.path)
     config = folder.config(tokenizer).model
-    shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
+    shapes = abstract_params(config)
     shardings = parameter_shardings(make_mesh(MeshConfig(1, 1, 1)), shapes)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
     params, step = Checkpoints(folder.checkpoints, read_only=True).restore_params(abstract, say, step)

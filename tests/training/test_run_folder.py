@@ -199,7 +199,7 @@ def test_find(begun):
 @pytest.mark.parametrize("path, message", [("nowhere", "there is no "), ("empty", "is not a run's folder")])
 def test_find_says_what_is_missing(tmp_path, path, message):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=f"--ckpt: .*{message}"):
+    with pytest.raises(UserError, match=message):
         RunFolder.find(tmp_path / path)
     shutil.rmtree(tmp_path / "empty")
 
@@ -210,3 +210,21 @@ def test_a_folder_with_files_of_others_is_refused_and_left_as_it_is(tmp_path):
     with pytest.raises(UserError, match=message), RunFolder(tmp_path).lock():
         pass
     assert [file.name for file in tmp_path.iterdir()] == ["my_text.txt"]
+
+
+def test_a_run_that_is_refused_leaves_no_folder_behind(tmp_path):
+    folder = RunFolder(tmp_path / "runs" / "deep" / "mine")
+    with pytest.raises(UserError), folder.lock():
+        assert (folder.path / ".lock").is_file()
+        raise UserError("no such text")
+    assert not any(tmp_path.iterdir())
+
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(UserError), folder.lock():
+        raise UserError("no such text")
+    assert [path.name for path in tmp_path.rglob("*")] == ["runs"]
+
+    with pytest.raises(UserError), folder.lock():
+        (folder.path / "data.json").touch()
+        raise UserError("later")
+    assert {path.name for path in folder.path.iterdir()} == {"data.json", ".lock"}

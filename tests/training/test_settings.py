@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -233,3 +234,22 @@ def test_the_command_says_it_in_one_line(command, tmp_path):
     done = command("train.py", "--config", "mine.py", "--config.data.train=a.txt")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("train.py: mine.py, line 5: ") and done.stderr.count("\n") == 1
+
+
+def test_config_json_of_an_older_version_gets_the_defaults_of_the_keys_it_lacks(tmp_path):
+    older = json.loads(json.dumps(load_settings(BASE)))
+    del older["corruption"], older["model"]["sliding_window"], older["tokenizer"]["special_tokens"]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(older))
+    settings = load_settings(path, ["model.sliding_window=8"])
+    assert settings["corruption"]["rate"] == 0.15 and settings["tokenizer"]["special_tokens"] == ()
+    config = build_config(settings, vocab_size=2048)
+    assert config.model.sliding_window == 8
+    assert load_settings(path)["model"]["sliding_window"] is None
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"model_type": "llama"}'])
+def test_what_is_no_config_json_of_a_run_says_what_to_give(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"config.json.*; give a run's config.json, or a Python file"):
+        load_settings(tmp_path / "config.json")

@@ -9,6 +9,7 @@ import pytest
 
 from common.errors import ConfigError
 from model import TransformerConfig, presets
+from model.parameters import abstract_params, parameter_path
 from tasks import TASKS
 from training.optimizer import make_optimizer
 from training.sharding import (
@@ -18,11 +19,10 @@ from training.sharding import (
     local_rows,
     logical_axes,
     make_mesh,
-    parameter_path,
     parameter_shardings,
     put_batch,
 )
-from training.step import abstract_state, compile_train_step, init_params, init_state, make_train_step, shardings_of
+from training.step import abstract_state, compile_train_step, init_state, make_train_step, shardings_of
 
 KINDS = {
     "gpt2": presets.gpt2(),
@@ -60,17 +60,13 @@ KINDS = {
 }
 
 
-def shapes(config):
-    return jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
-
-
 def paths(tree):
     return [(parameter_path(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_parameter_matches_one_row(kind):
-    for name, leaf in paths(shapes(KINDS[kind])):
+    for name, leaf in paths(abstract_params(KINDS[kind])):
         axes = logical_axes(name)
         assert len(axes) == leaf.ndim, name
         sizes = dict(zip(axes, leaf.shape, strict=True))
@@ -92,7 +88,7 @@ def test_every_parameter_matches_one_row(kind):
 
 
 def test_every_row_is_needed():
-    names = [name for config in KINDS.values() for name, _ in paths(shapes(config))]
+    names = [name for config in KINDS.values() for name, _ in paths(abstract_params(config))]
     for pattern, _ in PARAMETER_AXES:
         assert any(re.search(rf"(^|/){pattern}$", name) for name in names), pattern
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from model.parameters import abstract_params
 from training.checkpoints import Checkpoints
 from training.run_folder import RunFolder
 from training.settings import load_settings
-from training.step import TrainState, init_params
+from training.step import TrainState
 from training.trained_model import load_model
 
 
@@ -25,7 +26,7 @@ def saved(tmp_path, run_config, overrides):
     folder.begin(settings, corpus.tokenizer, {"sources": {}, "fingerprint": corpus.fingerprint})
     config = folder.config(corpus.tokenizer)
     checkpoints, params, draw = Checkpoints(folder.checkpoints, 2), {}, np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda: init_params(config.model, jax.random.key(0)))
+    shapes = abstract_params(config.model)
     for step in (1, 2):
         params[step] = jax.tree.map(lambda leaf: draw.normal(size=leaf.shape).astype(np.float32), shapes)
         checkpoints.save(
