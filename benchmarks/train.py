@@ -75,10 +75,10 @@ def in_turns(functions: list[Callable[[], object]], rounds: int, seconds: float 
     times = np.zeros((rounds, len(functions)))
     for row in times:
         for column, function in enumerate(functions):
-            calls, start = 0, time.perf_counter()
-            while (elapsed := time.perf_counter() - start) < seconds:
+            calls, elapsed, start = 0, 0.0, time.perf_counter()
+            while calls == 0 or elapsed < seconds:
                 function()
-                calls += 1
+                calls, elapsed = calls + 1, time.perf_counter() - start
             row[column] = elapsed / calls
     return times
 

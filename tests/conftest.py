@@ -8,6 +8,7 @@ from pathlib import Path
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
+import jax
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -41,3 +42,10 @@ def command(cache_dir, tmp_path):
         )
 
     return run
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """Each keeps several memory maps, of which a process may have 65,530: XLA crashes when there are no more."""
+    yield
+    jax.clear_caches()

@@ -25,9 +25,13 @@ def test_train_resume_and_sample(command, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("config", "prompt"), [("bert_tiny", "en: I am [MASK] student."), ("t5_tiny", "I <extra_id_0>.")]
+    ("config", "prompt", "settings"),
+    [
+        ("bert_tiny", "en: I am [MASK] student.", ()),
+        ("t5_tiny", "I <extra_id_0>.", ("--max_new_tokens", "4")),
+    ],
 )
-def test_other_families(config, prompt, command, tmp_path):
+def test_other_families(config, prompt, settings, command, tmp_path):
     small = {
         "model.embed_dim": 32,
         "model.mlp_dim": 64,
@@ -39,6 +43,6 @@ def test_other_families(config, prompt, command, tmp_path):
     run = str(tmp_path / "run")
     done = command("train.py", "--config", f"configs/{config}.py", "--workdir", run, *overrides, cwd=None)
     assert done.returncode == 0, done.stderr
-    sampled = command("sample.py", "--ckpt", run, "--prompt", prompt, "--max_new_tokens", "4", "--json")
+    sampled = command("sample.py", "--ckpt", run, "--prompt", prompt, *settings, "--json")
     assert sampled.returncode == 0, sampled.stderr
     assert json.loads(sampled.stdout)["prompt"] == prompt
