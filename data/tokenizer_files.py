@@ -71,4 +71,7 @@ def _from_sentencepiece(name: str, model: bytes, kept: Mapping[str, bytes]) -> T
     tokenizer = Tokenizer(model, files)
     if name != "spiece.model" or tokenizer.sentinels:
         return tokenizer
-    return Tokenizer(model, files, sentinels=read_companion(files, "tokenizer_config.json").get("extra_ids", SENTINELS))
+    sentinels = read_companion(files, "tokenizer_config.json").get("extra_ids", SENTINELS)
+    if type(sentinels) is not int or sentinels < 0:
+        raise UserError(f"tokenizer_config.json: extra_ids={sentinels!r} is not a number of tokens; fetch it again")
+    return Tokenizer(model, files, sentinels=sentinels)

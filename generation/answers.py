@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from common.errors import ConfigError, require
 from data.tokenizer import Tokenizer
-from generation.completion import complete, encode_prompts
+from generation.completion import check_draft, complete, encode_prompts
 from generation.config import GenerationConfig
 from generation.options import OPTIONS, Given, configure
 from generation.reports import Pace, print_completions, tell
@@ -33,6 +33,10 @@ class Answers:
     ):
         self._config, self._tokenizer, self._as_json = config, tokenizer, as_json
         self._complete = functools.partial(complete, params, config, tokenizer, draft=draft)
+        self._draft, self._longest = (
+            draft,
+            min(each.max_length for each in (config, *([draft.config] if draft else []))),
+        )
         self._tell_once = functools.cache(tell)
         self._joins_spaces = tokenizer.encode(" a") != tokenizer.encode(" ") + tokenizer.encode("a")
         self.pace = Pace()
@@ -46,16 +50,19 @@ class Answers:
         if self._config.network == "encoder":
             for name in given:
                 require(OPTIONS[name].fills, f"{name} is for models that write on; this one fills in what is masked")
-        return configure(given, self._tokenizer)
+        generation = configure(given, self._tokenizer)
+        check_draft(self._draft, self._config, generation)
+        return generation
 
     def check_prompts(self, prompts: Sequence[str], given: Given) -> None:
         """
         Raises:
             ConfigError: one of them cannot be answered; the message names it, where there are several.
         """
+        slide = self.check(given).slide
         for number, prompt in enumerate(prompts, 1):
             try:
-                encode_prompts([prompt], self._config, self._tokenizer, self.check(given).slide)
+                encode_prompts([prompt], self._config, self._tokenizer, slide)
             except ConfigError as error:
                 raise ConfigError(f"prompt {number}: {error}" if len(prompts) > 1 else str(error)) from error
 
@@ -94,7 +101,8 @@ class Answers:
         if min(lengths, default=generation.max_new_tokens) < generation.max_new_tokens:
             self._tell_once(
                 f"max_new_tokens={generation.max_new_tokens} is more than there is room for: "
-                f"this model takes {self._config.max_length} tokens, the prompt's included"
+                f"this model takes {self._longest} tokens"
+                + (", the prompt's included" if self._config.network == "decoder" else "")
             )
 
     def answer_in_session(self, prompt: str, given: Given, number: int, poll: Callable[[], None]) -> None:

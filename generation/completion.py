@@ -1,6 +1,7 @@
 """From prompts in text to completions in text."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -34,7 +35,7 @@ class Completion:
             text with these filled.
         tokens, logprobs: of all that was generated, natural logarithms under the model's own distribution.
         finish_reason: "stop" (end of text, or a stop string; all masks filled) or "length".
-        candidates: for each mask, the likeliest pieces and their probabilities.
+        candidates: for each mask, the likeliest pieces and their probabilities among all that are text.
     """
 
     prompt: str
@@ -60,7 +61,8 @@ def encode_prompts(
     texts = [tokenizer.encode(prompt) for prompt in prompts]
     suffix = tokenizer.suffix if config.network == "encoder" else ()
     rows = [[*tokenizer.prefix, *text, *suffix] or [tokenizer.end_of_text] for text in texts]
-    longest, most = max(map(len, texts), default=0), config.max_length - max(1, len(tokenizer.prefix) + len(suffix))
+    around = 1 if config.network == "encoder-decoder" else len(tokenizer.prefix) + len(suffix)
+    longest, most = max(map(len, texts), default=0), config.max_length - around
     if longest > most and not (slide and config.network == "decoder"):
         remedy = "shorten it, or give --slide" if config.network == "decoder" else "shorten it"
         raise ConfigError(f"a prompt of {longest} tokens is too long: this model reads {most}; {remedy}")
@@ -91,7 +93,7 @@ def complete(
     An encoder fills the prompt's masks instead, and an encoder-decoder its sentinels, where it has some. `on_text(row, text)`
     is called at each step with the text that is certain now, which may be none. Where the prompts are part of a longer list,
     `first` is the first one's number there, so that each draws what it would draw whatever the batches are. A `draft`
-    makes it faster, with the same distribution. With `best_of` text is given to `on_text` once it is chosen.
+    makes it faster, with the same distribution. With `best_of` and beams text is given to `on_text` once it is chosen.
 
     Returns:
         `generation.num_samples` completions of the first prompt, then those of the second, and so on; with `best_of`, or
@@ -105,16 +107,15 @@ def complete(
     if generation.best_of:
         return _best(params, config, tokenizer, prompts, generation, seed, on_text, first, draft)
     rows, sources = encode_prompts(prompts, config, tokenizer, generation.slide)
+    check_draft(draft, config, generation)
     if not rows:
         return []
-    useful = config.network != "encoder" and generation.beams == 1 and not generation.slide
-    require(draft is None or useful, "a draft is for models that write on, without beams and slide")
     if config.network == "encoder":
         require(generation.beams == 1, "this model fills in each mask by itself: beams must be 1")
         return _fill_masks(params, config, tokenizer, prompts, rows, generation, seed, on_text, first)
     writers = [
         _Writer(tokenizer, generation.stop, row, source)
-        for row, source in zip(rows, sources or rows, strict=True)
+        for row, source in zip(rows, sources or [()] * len(rows), strict=True)
         for _ in range(generation.num_samples)
     ]
     looks = generation.stop or any(isinstance(writer.stream, SpanStream) for writer in writers)
@@ -126,7 +127,12 @@ def complete(
     }
     if generation.beams > 1:
         search = Search(generation.beams, np.float32(generation.length_penalty), generation.early_stopping)
+        shared |= {"stops": functools.partial(_stops, tokenizer, generation.stop, rows) if generation.stop else None}
+        shared |= {"poll": on_text and (lambda: on_text(0, ""))}
         best, _ = beam_search(params, config, rows, how, search, best=generation.num_samples, **shared)
+        few = (best.status_B == Status.NOTHING_ALLOWED).sum()
+        if 0 < few < len(best.status_B):
+            raise UserError(f"{few} of {len(best.status_B)} texts cannot be: {WRONG[Status.NOTHING_ALLOWED]} more")
         decodings = [best]
     else:
         shared |= {"seed": seed, "first_row": first * generation.num_samples, "samples": generation.num_samples}
@@ -163,7 +169,8 @@ def _best(
 ) -> list[Completion]:
     """Of `best_of` completions of each prompt the `num_samples` likeliest, a token at a time."""
     drawn = dataclasses.replace(generation, num_samples=generation.best_of, best_of=0)
-    completions = complete(params, config, tokenizer, prompts, drawn, seed, first=first, draft=draft)
+    watch = on_text and (lambda row, _: on_text(row, ""))
+    completions = complete(params, config, tokenizer, prompts, drawn, seed, watch, first, draft)
     groups = (completions[start : start + drawn.num_samples] for start in range(0, len(completions), drawn.num_samples))
     ranked = (sorted(group, key=lambda each: np.mean(each.logprobs), reverse=True) for group in groups)
     chosen = [completion for group in ranked for completion in group[: generation.num_samples]]
@@ -173,11 +180,28 @@ def _best(
     return chosen
 
 
+def check_draft(draft: Draft | None, config: TransformerConfig, generation: GenerationConfig) -> None:
+    """Raises ConfigError where a draft is of no use."""
+    useful = config.network != "encoder" and generation.beams == 1 and not generation.slide
+    require(draft is None or useful, "a draft is for models that write on, without beams and slide")
+
+
+def _stops(
+    tokenizer: Tokenizer, stop: Sequence[str], prompts: Sequence[Sequence[int]], prompt: int, new: Sequence[int]
+):
+    """Whether one of the stop strings stands in what follows a prompt."""
+    stream = TextStream(tokenizer, stop, prompts[prompt])
+    for token in new:
+        stream.add(token)
+    return stream.stopped
+
+
 class _Writer:
     """One row's tokens as text, until it ends: then it has a `reason`."""
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], prompt: Sequence[int], source: Sequence[int]):
         spans = set(source) & set(tokenizer.sentinels)
+        require(not (spans and stop), "where sentinels are filled nothing is written on: stop means nothing there")
         self.stream = SpanStream(tokenizer, source) if spans else TextStream(tokenizer, stop, prompt)
         self.logprobs: list[float] = []
         self.reason = ""
@@ -188,12 +212,10 @@ class _Writer:
         Raises:
             UserError: the row could not go on.
         """
-        status = Status(decoded.status_B[row])
-        if status in WRONG:
-            raise UserError(WRONG[status])
         if self.reason:
             return ""
-        new = slice(decoded.starts_B[row] + len(self.logprobs), decoded.lengths_B[row])
+        status = Status(decoded.status_B[row])
+        new = slice(decoded.prompt_lengths_B[row] + len(self.logprobs), decoded.lengths_B[row])
         tokens, logprobs = decoded.ids_BS[row, new].tolist(), decoded.logprobs_BS[row, new].tolist()
         text = ""
         for place, (token, logprob) in enumerate(zip(tokens, logprobs, strict=True), 1):
@@ -206,6 +228,8 @@ class _Writer:
             if self.stream.stopped:
                 self.reason = "stop"
                 return text
+        if status in WRONG:
+            raise UserError(WRONG[status])
         if status == Status.FULL:
             self.reason = "length"
             text += self.stream.end()
@@ -232,6 +256,7 @@ def _fill_masks(
         config,
         [row for _, row in repeated],
         method(generation, tokenizer, config.vocab_size, is_text),
+        is_text,
         seed,
         first * generation.num_samples,
     )

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from generation.processors import Seen
 
 
+MOST_TOKENS = 1 << 30  # lengths are int32
+
+
 @dataclasses.dataclass(frozen=True)
 class GenerationConfig:
-    """What can be chosen when text is generated; each field is a flag of `sample.py`, where it is explained.
+    """What can be chosen when text is generated; `sample.py` has a flag for each field but `allowed`, which explains it.
 
-    A field's first value changes nothing, but for `temperature`, whose 0 is greedy.
+    The defaults leave the model's distribution as it is, but for temperature=0.8; 0 is greedy.
 
     Attributes:
         logit_bias: token id -> what is added to its logit.
@@ -54,7 +57,7 @@ class GenerationConfig:
         def number(name: str, holds: bool, must: str) -> None:
             require(holds, f"{name}={getattr(self, name)} must be {must}")
 
-        number("max_new_tokens", self.max_new_tokens >= 1, "at least 1")
+        number("max_new_tokens", 1 <= self.max_new_tokens <= MOST_TOKENS, f"from 1 to {MOST_TOKENS}")
         number("num_samples", self.num_samples >= 1, "at least 1")
         number("min_new_tokens", 0 <= self.min_new_tokens <= self.max_new_tokens, "from 0 to max_new_tokens")
         number("temperature", 0 <= self.temperature < math.inf, "0 (greedy) or a number above")

@@ -10,37 +10,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from generation.rows import Decoded, Method, Rows, Status, add_tokens, row_keys
-from generation.sizes import arrange, most_slots, round_up
-from model import Cache, Tokens, Transformer, TransformerConfig
-from model.parameters import Params, join_layers
-
-
-def network(config: TransformerConfig) -> Transformer:
-    """The network as it decodes: unrolled, so that XLA sees each layer's parameters where they lie."""
-    return Transformer(dataclasses.replace(config, scan_layers=False, remat="none"))
+from generation.network import apply
+from generation.rows import Decoded, Method, Rows, Status, add_next_token, row_keys
+from generation.sizes import most_slots, pad_batch, round_up
+from model import Cache, Tokens, TransformerConfig
+from model.parameters import Params
 
 
 def read_texts(
     params: Params,
     ids_BS: jax.Array,
-    begins_B: jax.Array,
+    window_starts_B: jax.Array,
     lengths_B: jax.Array,
-    starts_B: jax.Array,
+    prompt_lengths_B: jax.Array,
     source: Tokens | None,
     cache: Cache,
     *,
     config: TransformerConfig,
     width: int,
 ) -> tuple[jax.Array, Cache]:
-    """Reads `width` tokens of each text from `begins_B` on, at positions from 0; the logits [B, V] of what follows the text."""
-    positions_BT = jnp.broadcast_to(jnp.arange(width), (len(begins_B), width))
-    places_BT = begins_B[:, None] + positions_BT
+    """Reads `width` tokens of each text from `window_starts_B` on, at positions from 0; the logits [B, V] of what follows."""
+    positions_BT = jnp.broadcast_to(jnp.arange(width), (len(window_starts_B), width))
+    places_BT = window_starts_B[:, None] + positions_BT
     ids_BT = jnp.take_along_axis(ids_BS, places_BT, axis=1, mode="clip")
-    prefix_BT = places_BT < starts_B[:, None] if config.bidirectional_prefix else None
+    prefix_BT = places_BT < prompt_lengths_B[:, None] if config.bidirectional_prefix else None
     tokens = Tokens(ids_BT, positions_BT, (places_BT < lengths_B[:, None]).astype(jnp.int32), prefix=prefix_BT)
-    last_B = lengths_B - begins_B - 1
-    output = network(config).apply({"params": join_layers(params)}, tokens, source, cache, last_B)
+    last_B = lengths_B - window_starts_B - 1
+    output = apply(params, config, tokens, source, cache, last_B)
     return output.logits_BTV[:, 0], output.cache
 
 
@@ -72,18 +68,18 @@ def read_prompts(
     read = min(width, config.max_length)
     logits, cache = read_texts(params, prompts.ids, begins, lengths, lengths, source, cache, config=config, width=read)
     of_B = jnp.maximum(prompt_of_B, 0)
-    starts_B, begins_B = lengths[of_B], begins[of_B]
+    prompt_lengths_B, window_starts_B = lengths[of_B], begins[of_B]
     shape = (len(of_B), slots)
     rows = Rows(
         ids_BS=jnp.zeros(shape, jnp.int32).at[:, :width].set(prompts.ids[of_B]),
         logprobs_BS=jnp.zeros(shape, jnp.float32),
-        lengths_B=starts_B,
-        starts_B=starts_B,
-        begins_B=begins_B,
-        limits_B=jnp.minimum(starts_B + new_tokens, begins_B + config.max_length + 1),
+        lengths_B=prompt_lengths_B,
+        prompt_lengths_B=prompt_lengths_B,
+        window_starts_B=window_starts_B,
+        max_lengths_B=jnp.minimum(prompt_lengths_B + new_tokens, window_starts_B + config.max_length + 1),
         status_B=jnp.where(prompt_of_B < 0, Status.ENDED, Status.RUNNING).astype(jnp.int32),
         keys_B=row_keys(seed, len(of_B), first_row),
-        cache=cache.rows(of_B),
+        cache=cache.take_rows(of_B),
     )
     return rows, logits[of_B]
 
@@ -116,7 +112,7 @@ def prefill(
         slots=slots,
         cache_dtype=cache_dtype,
     )
-    return add_tokens(rows, logits_BV, method)
+    return add_next_token(rows, logits_BV, method)
 
 
 def next_logits(
@@ -124,7 +120,7 @@ def next_logits(
 ) -> tuple[jax.Array, Cache]:
     """Reads one token a row, at `positions_B`, into the cache; the logits [B, V] of what follows it."""
     tokens = Tokens(tokens_B[:, None], positions_B[:, None], jnp.ones_like(tokens_B)[:, None])
-    output = network(config).apply({"params": join_layers(params)}, tokens, cache=cache)
+    output = apply(params, config, tokens, cache=cache)
     return output.logits_BTV[:, 0], output.cache
 
 
@@ -138,9 +134,9 @@ def decode(params: Params, rows: Rows, method: Method, steps: jax.Array, *, conf
 
     def add(carry):
         rows, step = carry
-        positions_B = rows.lengths_B - 1 - rows.begins_B
+        positions_B = rows.lengths_B - 1 - rows.window_starts_B
         logits_BV, cache = next_logits(params, rows.cache, rows.last_B, positions_B, config)
-        return add_tokens(dataclasses.replace(rows, cache=cache), logits_BV, method), step + 1
+        return add_next_token(dataclasses.replace(rows, cache=cache), logits_BV, method), step + 1
 
     rows, _ = jax.lax.while_loop(unfinished, add, (rows, jnp.zeros((), jnp.int32)))
     return rows
@@ -153,22 +149,30 @@ def slide(params: Params, rows: Rows, method: Method, new_tokens: jax.Array, *, 
     The network reads the last `config.max_length // 2` tokens anew, at positions from 0: so it sees what it was trained on,
     whatever its positions are, and no trace of what came before is left in keys and values. No other row may be running.
     """
-    waiting_B = (rows.status_B == Status.FULL) & (rows.lengths_B - rows.starts_B < new_tokens)
+    waiting_B = (rows.status_B == Status.FULL) & (rows.lengths_B - rows.prompt_lengths_B < new_tokens)
     width = max(1, config.max_length // 2)
-    begins_B = jnp.where(waiting_B, rows.lengths_B - width, rows.begins_B)
+    window_starts_B = jnp.where(waiting_B, rows.lengths_B - width, rows.window_starts_B)
     kept = rows.cache.layers[0].k_BSKH
     cache = Cache.empty(config, *kept.shape[:2], dtype=kept.dtype.name).replace(encoder=rows.cache.encoder)
     logits_BV, cache = read_texts(
-        params, rows.ids_BS, begins_B, rows.lengths_B, rows.starts_B, None, cache, config=config, width=width
+        params,
+        rows.ids_BS,
+        window_starts_B,
+        rows.lengths_B,
+        rows.prompt_lengths_B,
+        None,
+        cache,
+        config=config,
+        width=width,
     )
     rows = dataclasses.replace(
         rows,
-        begins_B=begins_B,
-        limits_B=jnp.minimum(rows.starts_B + new_tokens, begins_B + config.max_length + 1),
+        window_starts_B=window_starts_B,
+        max_lengths_B=jnp.minimum(rows.prompt_lengths_B + new_tokens, window_starts_B + config.max_length + 1),
         status_B=jnp.where(waiting_B, Status.RUNNING, rows.status_B).astype(jnp.int32),
         cache=cache,
     )
-    return add_tokens(rows, logits_BV, method)
+    return add_next_token(rows, logits_BV, method)
 
 
 @functools.partial(jax.jit, static_argnames=("slots", "cache_slots"))
@@ -217,7 +221,7 @@ def generate(
     """
     wanted = len(prompts) * samples
     longest = round_up(max(map(len, prompts))) if sliding and sources is None else config.max_length
-    tokens, source, slots = arrange(prompts, sources, longest)
+    tokens, source, slots = pad_batch(prompts, sources, longest)
     prompt_of = np.full(round_up(wanted, 1), -1, np.int32)
     prompt_of[:wanted] = np.repeat(np.arange(len(prompts)), samples)
     rows = prefill(
@@ -234,10 +238,12 @@ def generate(
         cache_dtype=cache_dtype,
     )
     while True:
-        decoded = Decoded(*(np.asarray(getattr(rows, name))[:wanted] for name in Decoded._fields))
+        decoded = rows.decoded(wanted)
         stands = (decoded.status_B != Status.RUNNING).all()
         if sliding:
-            waiting = (decoded.status_B == Status.FULL) & (decoded.lengths_B - decoded.starts_B < max_new_tokens)
+            waiting = (decoded.status_B == Status.FULL) & (
+                decoded.lengths_B - decoded.prompt_lengths_B < max_new_tokens
+            )
             decoded = decoded._replace(status_B=np.where(waiting, Status.RUNNING, decoded.status_B))
         running = (decoded.status_B == Status.RUNNING).any()
         if steps is not None or not running:

@@ -14,6 +14,7 @@ from generation.processors import (
     NoRepeatNgram,
     Only,
     RepetitionPenalty,
+    Sparing,
     Temperature,
     TopK,
     TopP,
@@ -24,7 +25,8 @@ from generation.rows import Method
 def method(config: GenerationConfig, tokenizer: Tokenizer, vocab_size: int, only: np.ndarray | None = None) -> Method:
     """How tokens are chosen: the processors that `config` asks for, in the order in which transformers has them.
 
-    Rows of the vocabulary without a piece never come, nor does the unknown piece; `only` [V] narrows it further.
+    Rows of the vocabulary without a piece never come, nor does the unknown piece; `only` [V] narrows it further. Ends of text
+    may be repeated: texts begin with one.
     """
     ends = np.array(tokenizer.ends, np.int32)
     allowed = np.arange(vocab_size) < tokenizer.vocab_size
@@ -37,8 +39,8 @@ def method(config: GenerationConfig, tokenizer: Tokenizer, vocab_size: int, only
     greedy = config.temperature == 0
     wanted = [
         (bool(config.logit_bias), LogitBias(bias)),
-        (config.repetition_penalty != 1, RepetitionPenalty(np.float32(config.repetition_penalty))),
-        (config.no_repeat_ngram_size > 0, NoRepeatNgram(config.no_repeat_ngram_size)),
+        (config.repetition_penalty != 1, Sparing(ends, RepetitionPenalty(np.float32(config.repetition_penalty)))),
+        (config.no_repeat_ngram_size > 0, Sparing(ends, NoRepeatNgram(config.no_repeat_ngram_size))),
         (config.min_new_tokens > 0, MinNewTokens(np.int32(config.min_new_tokens), ends)),
         (config.allowed is not None, AllowedBy(config.allowed)),
         (True, Only(allowed if only is None else allowed & only)),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from common.errors import ConfigError, require
@@ -33,7 +32,7 @@ def text(typed: str) -> str:
     return typed
 
 
-def whole(typed: str) -> int:
+def integer(typed: str) -> int:
     try:
         return int(typed)
     except ValueError:
@@ -97,49 +96,34 @@ class Option:
 OPTIONS = {
     option.name: option
     for option in (
-        Option("max_new_tokens", whole, "N", "write at most so many tokens"),
-        Option("min_new_tokens", whole, "N", "do not end before so many tokens"),
+        Option("max_new_tokens", integer, "N", "write at most so many tokens"),
+        Option("min_new_tokens", integer, "N", "do not end before so many tokens"),
         Option("temperature", number, "X", "0: the likeliest token each time; 1: draws as the model believes", True),
-        Option("top_k", whole, "K", "draw from the K likeliest tokens; 0: from all", True),
+        Option("top_k", integer, "K", "draw from the K likeliest tokens; 0: from all", True),
         Option("top_p", number, "P", "draw from the likeliest tokens, as many as sum to P; 1: from all", True),
         Option("min_p", number, "P", "draw from tokens at least P times as likely as the likeliest; 0: from all", True),
         Option("repetition_penalty", number, "X", "above 1: what the text has already comes less often", True),
-        Option("no_repeat_ngram_size", whole, "N", "no N tokens in a row come twice; 0: they may"),
+        Option("no_repeat_ngram_size", integer, "N", "no N tokens in a row come twice; 0: they may"),
         Option("logit_bias", bias, "TEXT=X", "add X to the logit of this token; -inf: it never comes", True, True),
         Option("stop", text, "TEXT", "end before this text", many=True),
-        Option("num_samples", whole, "N", "completions of each prompt", True),
-        Option("best_of", whole, "N", "of N completions keep the likeliest, as many as num_samples says; 0: off"),
-        Option("beam", whole, "K", "search for the likeliest text with K beams; 1: off", field="beams"),
+        Option("num_samples", integer, "N", "completions of each prompt", True),
+        Option(
+            "best_of", integer, "N", "of N completions keep the likeliest, as many as num_samples says; 0: off", True
+        ),
+        Option("beam", integer, "K", "search for the likeliest text with K beams; 1: off", field="beams"),
         Option("length_penalty", number, "X", "of beams: above 0 favours long texts, below 0 short ones"),
-        Option("early_stopping", one_of(STOPPING), "on|off|never", "of beams: end as soon as there are K texts"),
+        Option(
+            "early_stopping",
+            one_of(STOPPING),
+            "on|off|never",
+            "of beams: on: end as soon as there are K texts; never: once no other can be better; off: guess that",
+        ),
         Option("slide", one_of(SWITCH), "on|off", "where the context is full, forget what is oldest and go on"),
-        Option("draft_tokens", whole, "N", "tokens that the draft guesses at a time"),
+        Option("draft_tokens", integer, "N", "tokens that the draft guesses at a time"),
         Option("cache_dtype", one_of(DTYPES), "DTYPE", "of kept keys and values: float32, bfloat16, or as computed"),
-        Option("seed", whole, "N", "the same seed gives the same text", True),
+        Option("seed", integer, "N", "the same seed gives the same text", True),
     )
 }
-
-
-def add_options(parser: argparse._ActionsContainer, options: Iterable[Option]) -> None:
-    """A flag for each option; those that are given become attributes of what is parsed."""
-    for option in options:
-        parser.add_argument(
-            f"--{option.name}",
-            type=option.parse,
-            metavar=option.metavar,
-            help=option.help + ("; may be given many times" if option.many else ""),
-            default=argparse.SUPPRESS,
-            action="append" if option.many else "store",
-            **({"nargs": "?", "const": True} if option.metavar.startswith("on|") else {}),
-        )
-
-
-class Help(argparse.RawDescriptionHelpFormatter):
-    """Tells the default of each option."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        default = show_value(defaults()[action.dest]) if action.dest in OPTIONS else ""
-        return f"{action.help} (default: {default})" if default else action.help
 
 
 def show_value(value: Any) -> str:

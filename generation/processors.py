@@ -98,6 +98,18 @@ class RepetitionPenalty:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
+class Sparing:
+    """Another processor, which leaves the logits of the tokens [E] as they are."""
+
+    tokens: jax.Array
+    processor: Processor
+
+    def __call__(self, logits_BV, seen):
+        return self.processor(logits_BV, seen).at[:, self.tokens].set(logits_BV[:, self.tokens])
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class NoRepeatNgram:
     """No `size` tokens in a row come twice in a text (Paulus et al. 2017, arXiv:1705.04304, section 2.5)."""
 

@@ -22,7 +22,7 @@ def tell(message: object) -> None:
 
 
 def print_json(fields: dict[str, Any]) -> None:
-    print(json.dumps(fields, ensure_ascii=False), flush=True)
+    print(json.dumps(fields, ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def print_completions(completions: Sequence[Completion], as_json: bool, written: bool = False) -> None:

@@ -6,17 +6,17 @@ import itertools
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from common.errors import ConfigError, require
+from common.errors import ConfigError, UserError, require
 from data.tokenizer import Tokenizer
-from generation.completion import encode_prompts
-from generation.decoder import network
+from generation.completion import WRONG, encode_prompts
+from generation.network import apply
+from generation.rows import Status, token_logprobs
 from generation.sizes import pad, round_up
 from metrics import bits_per_byte, perplexity
 from model import Tokens, TransformerConfig
-from model.parameters import Params, join_layers
+from model.parameters import Params
 
 TOKENS = 2048  # read at once, padding included: each needs a row of logits
 
@@ -50,9 +50,7 @@ def _logprobs(
     params: Params, tokens: Tokens, labels_BT: jax.Array, source: Tokens | None, *, config: TransformerConfig
 ) -> jax.Array:
     """Of each label, what follows the token in its place: float32 [B, T]."""
-    logits_BTV = network(config).apply({"params": join_layers(params)}, tokens, source).logits_BTV
-    chosen_BT = jnp.take_along_axis(logits_BTV, labels_BT[:, :, None], axis=-1)[:, :, 0]
-    return chosen_BT - jax.nn.logsumexp(logits_BTV, axis=-1)
+    return token_logprobs(apply(params, config, tokens, source).logits_BTV, labels_BT)
 
 
 def score(
@@ -77,17 +75,18 @@ def score(
 
     Raises:
         ConfigError: a text is too long, or the network gives no probabilities of what comes next.
+        UserError: the network gives NaN or infinity.
     """
     require(
         config.network != "encoder" and config.head != "none", "this model gives no probabilities of what comes next"
     )
     texts = [[*prompt, *continuation] for prompt, continuation in zip(prompts, continuations, strict=True)]
-    longest = max(map(len, texts), default=0)
-    if longest > config.max_length + 1:
-        raise ConfigError(
-            f"prompt and continuation of {longest} tokens are too long: this model reads {config.max_length}; shorten them"
-        )
     sources = [()] * len(texts) if sources is None else sources
+    longest = max([len(text) - 1 for text in texts] + [len(source) for source in sources], default=0)
+    if longest > config.max_length:
+        raise ConfigError(
+            f"prompt and continuation take {longest} tokens, and this model reads {config.max_length}; shorten them"
+        )
 
     def sizes(row: int) -> tuple[int, int]:
         return min(round_up(len(texts[row]) - 1), config.max_length), round_up(len(sources[row]))
@@ -95,7 +94,8 @@ def score(
     results: list[np.ndarray] = [np.zeros(0, np.float32)] * len(texts)
     for size, group in itertools.groupby(sorted(range(len(texts)), key=sizes), sizes):
         alike = list(group)
-        for rows in np.array_split(alike, -(-len(alike) * max(size) // TOKENS)):
+        most = 1 << (max(1, TOKENS // max(size)).bit_length() - 1)  # rows, a power of two
+        for rows in (alike[start : start + most] for start in range(0, len(alike), most)):
             filled = np.resize(rows, round_up(len(rows), 1))  # the first ones once more
             tokens = pad([texts[row][:-1] for row in filled], config.max_length)
             labels = pad([texts[row][1:] for row in filled], config.max_length).ids
@@ -106,6 +106,8 @@ def score(
             logprobs = np.asarray(_logprobs(params, tokens, labels, source, config=config))
             for row, line in zip(rows, logprobs, strict=False):
                 results[row] = line[len(prompts[row]) - 1 : len(texts[row]) - 1]
+                if not np.isfinite(results[row]).all():
+                    raise UserError(WRONG[Status.NOT_FINITE])
     return results
 
 
@@ -119,7 +121,7 @@ def score_long(
     """Log-probabilities of all tokens of a text but the first, however long it is, by a window that moves over it.
 
     The window reads `window` tokens at a time (None: `config.max_length`); the first scores all that it can, and each
-    later one, `stride` tokens further (None: half a window), those that are new to it, so that each has at least
+    later one, `stride` tokens further (None: half a window), those that are new to it, so that each has more than
     `window - stride` tokens before it. A short stride costs more and comes closer to a context without end.
 
     Returns:
@@ -128,7 +130,7 @@ def score_long(
     Raises:
         ConfigError: as `score`, or the window does not fit the context, or the stride the window.
     """
-    require(config.network == "decoder", "a text longer than the context needs a decoder-only model")
+    require(config.network == "decoder", "the perplexity of a text needs a decoder-only model")
     window = config.max_length if window is None else window
     require(1 <= window <= config.max_length, f"window={window} must be from 1 to the context's {config.max_length}")
     stride = max(1, window // 2) if stride is None else stride

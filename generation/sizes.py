@@ -25,7 +25,7 @@ def pad(texts: Sequence[Sequence[int]], longest: int) -> Tokens:
     return Tokens(ids, positions, (positions < lengths[:, None]).astype(np.int32))
 
 
-def arrange(
+def pad_batch(
     prompts: Sequence[Sequence[int]], sources: Sequence[Sequence[int]] | None, longest: int
 ) -> tuple[Tokens, Tokens | None, int]:
     """Prompts and sources as arrays of as many rows as a power of two, and the slots of the cache to begin with."""

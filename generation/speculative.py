@@ -16,12 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from common.errors import require
-from generation.decoder import grow, network, next_logits, prefill
-from generation.processors import Seen, apply_chain
-from generation.rows import Decoded, Method, Rows, Status
-from generation.sizes import arrange, round_up
+from generation.decoder import grow, next_logits, prefill
+from generation.network import apply
+from generation.processors import Seen
+from generation.rows import Decoded, Method, Rows, Status, add_tokens, process, token_logprobs
+from generation.sizes import pad_batch, round_up
 from model import Cache, Tokens, TransformerConfig
-from model.parameters import Params, join_layers
+from model.parameters import Params
 
 
 class Draft(NamedTuple):
@@ -36,32 +37,28 @@ class Proposal(NamedTuple):
 
     Attributes:
         ids_BS: int32, the texts with these tokens behind their ends.
-        chances_BTV: float32, T = K + 1, the distribution that each was drawn from; of the last one 0.
+        probs_BTV: float32, T = K + 1, the distribution that each was drawn from; of the last one 0.
         cache: the draft's, with the last token of each text and these K.
     """
 
     ids_BS: jax.Array
-    chances_BTV: jax.Array
+    probs_BTV: jax.Array
     cache: Cache
 
 
 def distribution(logits_BV: jax.Array, seen: Seen, method: Method) -> tuple[jax.Array, jax.Array]:
     """What a token is drawn from, float32 [B, V], all in one token where greedy; and whether something is wrong, int32 [B]."""
-    scores_BV = apply_chain(method.chain, logits_BV, seen)
+    scores_BV, wrong_B = process(logits_BV, seen, method)
     if method.greedy:
-        chances_BV = jax.nn.one_hot(jnp.argmax(scores_BV, axis=-1), scores_BV.shape[-1])
-    else:
-        chances_BV = jax.nn.softmax(scores_BV)
-    finite_B = jnp.isfinite(jax.nn.logsumexp(logits_BV, axis=-1))
-    allowed_B = (scores_BV > -jnp.inf).any(-1)
-    return chances_BV, jnp.select([~finite_B, ~allowed_B], [Status.NOT_FINITE, Status.NOTHING_ALLOWED], 0)
+        return jax.nn.one_hot(jnp.argmax(scores_BV, axis=-1), scores_BV.shape[-1]), wrong_B
+    return jax.nn.softmax(scores_BV), wrong_B
 
 
-def draw(keys_B: jax.Array, chances_BV: jax.Array, method: Method) -> jax.Array:
+def draw(keys_B: jax.Array, probs_BV: jax.Array, method: Method) -> jax.Array:
     """A token of each distribution, which need not sum to 1: int32 [B]."""
     if method.greedy:
-        return jnp.argmax(chances_BV, axis=-1).astype(jnp.int32)
-    return jax.vmap(jax.random.categorical)(keys_B, jnp.log(chances_BV)).astype(jnp.int32)
+        return jnp.argmax(probs_BV, axis=-1).astype(jnp.int32)
+    return jax.vmap(jax.random.categorical)(keys_B, jnp.log(probs_BV)).astype(jnp.int32)
 
 
 def propose(
@@ -75,30 +72,30 @@ def propose(
         ahead = dataclasses.replace(rows, ids_BS=ids_BS, lengths_B=rows.lengths_B + place)
         positions_B = jnp.minimum(ahead.lengths_B, config.max_length) - 1  # beyond the context nothing will be taken
         logits_BV, cache = next_logits(params, cache, ahead.last_B, positions_B, config)
-        chances_BV, _ = distribution(logits_BV, ahead.seen, method)
-        tokens_B = draw(keys_BT[:, place], chances_BV, method)
+        probs_BV, _ = distribution(logits_BV, ahead.seen, method)
+        tokens_B = draw(keys_BT[:, place], probs_BV, method)
         ids_BS = ids_BS.at[jnp.arange(len(tokens_B)), ahead.lengths_B].set(tokens_B, mode="drop")
-        return (ids_BS, cache), jnp.where(place < last, chances_BV, 0)
+        return (ids_BS, cache), jnp.where(place < last, probs_BV, 0)
 
-    (ids_BS, cache), chances_TBV = jax.lax.scan(add, (rows.ids_BS, cache), jnp.arange(last + 1))
-    return Proposal(ids_BS, chances_TBV.swapaxes(0, 1), cache)
+    (ids_BS, cache), probs_TBV = jax.lax.scan(add, (rows.ids_BS, cache), jnp.arange(last + 1))
+    return Proposal(ids_BS, probs_TBV.swapaxes(0, 1), cache)
 
 
 def read_proposal(
     params: Params, rows: Rows, proposal: Proposal, config: TransformerConfig
 ) -> tuple[jax.Array, jax.Array, Cache]:
     """The large model's one pass: what was proposed, int32 [B, T], and its logits [B, T, V] in each of these places."""
-    steps = jnp.arange(proposal.chances_BTV.shape[1])
+    steps = jnp.arange(proposal.probs_BTV.shape[1])
     places_BT = rows.lengths_B[:, None] + steps
     proposed_BT = jnp.take_along_axis(proposal.ids_BS, places_BT, axis=1, mode="clip")
     read_BT = jnp.concatenate([rows.last_B[:, None], proposed_BT[:, :-1]], axis=1)
     within_BT = places_BT <= config.max_length  # what cannot be read is not seen, and its place is none
     tokens = Tokens(read_BT, jnp.minimum(places_BT, config.max_length) - 1, within_BT.astype(jnp.int32))
-    output = network(config).apply({"params": join_layers(params)}, tokens, cache=rows.cache)
+    output = apply(params, config, tokens, cache=rows.cache)
     return proposed_BT, output.logits_BTV, output.cache
 
 
-def judge(
+def verify(
     rows: Rows,
     proposal: Proposal,
     proposed_BT: jax.Array,
@@ -116,59 +113,28 @@ def judge(
     """
     steps = jnp.arange(proposed_BT.shape[1])
 
-    def judge_place(logits_BV, added):
+    def verify_place(logits_BV, added):
         seen = Seen(proposal.ids_BS, rows.lengths_B + added, rows.seen.new_B + added)
         return distribution(logits_BV, seen, method)
 
-    chances_BTV, wrong_BT = jax.vmap(judge_place, (1, 0), 1)(logits_BTV, steps)
+    probs_BTV, wrong_BT = jax.vmap(verify_place, (1, 0), 1)(logits_BTV, steps)
     p_BT, q_BT = (
-        jnp.take_along_axis(chances, proposed_BT[..., None], axis=-1)[..., 0]
-        for chances in (chances_BTV, proposal.chances_BTV)
+        jnp.take_along_axis(probs, proposed_BT[..., None], axis=-1)[..., 0] for probs in (probs_BTV, proposal.probs_BTV)
     )
     uniform_BT = jax.vmap(jax.vmap(jax.random.uniform))(keys_BT2[..., 0])
-    good_BT = (uniform_BT * q_BT < p_BT) & (wrong_BT == 0) & (steps < steps[-1])
-    taken_B = jnp.cumprod(good_BT, axis=1).sum(1)
+    accepted_BT = (uniform_BT * q_BT < p_BT) & (wrong_BT == 0) & (steps < steps[-1])
+    taken_B = jnp.cumprod(accepted_BT, axis=1).sum(1)
 
     def at_end(values_BT):
         return jax.vmap(lambda values, place: values[place])(values_BT, taken_B)
 
-    p_BV, q_BV = at_end(chances_BTV), jnp.nan_to_num(at_end(proposal.chances_BTV))  # NaN: the draft knows nothing
+    p_BV, q_BV = at_end(probs_BTV), jnp.nan_to_num(at_end(proposal.probs_BTV))  # NaN: the draft knows nothing
     rest_BV = jnp.maximum(p_BV - q_BV, 0)
     rest_BV = jnp.where(rest_BV.sum(-1, keepdims=True) > 0, rest_BV, p_BV)  # they differ by rounding only
     drawn_B = draw(at_end(keys_BT2[..., 1]), rest_BV, method)
     tokens_BT = jnp.where(steps == taken_B[:, None], drawn_B[:, None], proposed_BT)
     wrong_B = at_end(wrong_BT)
     return tokens_BT, taken_B + (wrong_B == 0), wrong_B
-
-
-def add_stretch(
-    rows: Rows, tokens_BT: jax.Array, logits_BTV: jax.Array, count_B: jax.Array, wrong_B: jax.Array, method: Method
-) -> tuple[Rows, jax.Array]:
-    """Adds the first `count_B` tokens to each row that runs, up to an end or its limit; and how many these are, int32 [B]."""
-    steps = jnp.arange(tokens_BT.shape[1])
-    ends_BT = (tokens_BT[..., None] == method.ends).any(-1)
-    open_BT = jnp.cumsum(ends_BT, axis=1) - ends_BT == 0  # no end before
-    running_B = rows.status_B == Status.RUNNING
-    most_B = jnp.where(running_B, jnp.minimum(count_B, rows.limits_B - rows.lengths_B), 0)
-    added_BT = open_BT & (steps < most_B[:, None])
-    lengths_B = rows.lengths_B + added_BT.sum(1)
-    places_BT = jnp.where(added_BT, rows.lengths_B[:, None] + steps, rows.ids_BS.shape[1])
-    number_B1 = jnp.arange(len(count_B))[:, None]
-    chosen_BT = jnp.take_along_axis(logits_BTV, tokens_BT[..., None], axis=-1)[..., 0]
-    logprobs_BT = chosen_BT - jax.nn.logsumexp(logits_BTV, axis=-1)
-    status_B = jnp.select(
-        [(ends_BT & added_BT).any(-1), lengths_B >= rows.limits_B, wrong_B > 0],
-        [Status.ENDED, Status.FULL, wrong_B],
-        Status.RUNNING,
-    )
-    rows = dataclasses.replace(
-        rows,
-        ids_BS=rows.ids_BS.at[number_B1, places_BT].set(tokens_BT, mode="drop"),
-        logprobs_BS=rows.logprobs_BS.at[number_B1, places_BT].set(logprobs_BT, mode="drop"),
-        lengths_B=lengths_B,
-        status_B=jnp.where(running_B, status_B, rows.status_B).astype(jnp.int32),
-    )
-    return rows, added_BT.sum(1)
 
 
 @functools.partial(
@@ -204,10 +170,11 @@ def speculate(
         keys_BT3 = jax.vmap(jax.vmap(lambda key: jax.random.split(key, 3)))(keys_BT)
         proposal = propose(draft_params, rows, draft_cache, keys_BT3[..., 0], method, draft_config)
         proposed_BT, logits_BTV, cache = read_proposal(params, rows, proposal, config)
-        tokens_BT, count_B, wrong_B = judge(rows, proposal, proposed_BT, logits_BTV, keys_BT3[..., 1:], method)
-        rows, added_B = add_stretch(rows, tokens_BT, logits_BTV, count_B, wrong_B, method)
-        rows = dataclasses.replace(rows, cache=cache.keep(added_B, count))
-        return rows, proposal.cache.keep(added_B, count), number + 1
+        tokens_BT, count_B, wrong_B = verify(rows, proposal, proposed_BT, logits_BTV, keys_BT3[..., 1:], method)
+        logprobs_BT = token_logprobs(logits_BTV, tokens_BT)
+        rows, added_B = add_tokens(rows, tokens_BT, logprobs_BT, count_B, wrong_B, method)
+        rows = dataclasses.replace(rows, cache=cache.truncate(added_B, count))
+        return rows, proposal.cache.truncate(added_B, count), number + 1
 
     rows, draft_cache, _ = jax.lax.while_loop(unfinished, add, (rows, draft_cache, jnp.zeros((), jnp.int32)))
     return rows, draft_cache
@@ -229,7 +196,7 @@ def generate_speculatively(
     steps: int | None = None,
     cache_dtype: str | None = None,
 ) -> Iterator[Decoded]:
-    """As `decoder.generate`: the same tokens where greedy, otherwise others of the same distribution.
+    """As `decoder.generate`: the same tokens where greedy; where drawn, different tokens from the same distribution.
 
     The method's chain is applied to both models. A text ends at the shorter context of the two.
 
@@ -251,7 +218,8 @@ def generate_speculatively(
     longest = min(config.max_length, draft.config.max_length)
     most = max(map(len, [*prompts, *(sources or ())]))
     require(most <= longest, f"a prompt of {most} tokens is too long: the draft reads {longest}; shorten it")
-    tokens, source, slots = arrange(prompts, sources, longest)
+    require(draft.config.head != "none", "the draft has no head: it gives vectors, not text")
+    tokens, source, slots = pad_batch(prompts, sources, longest)
     wanted = len(prompts) * samples
     prompt_of = np.full(round_up(wanted, 1), -1, np.int32)
     prompt_of[:wanted] = np.repeat(np.arange(len(prompts)), samples)
@@ -262,7 +230,7 @@ def generate_speculatively(
     rows = prefill(params, *batch, config=config, **sizes)
     draft_cache = prefill(draft.params, *batch, config=draft.config, **sizes).cache
     while True:
-        decoded = Decoded(*(np.asarray(getattr(rows, name))[:wanted] for name in Decoded._fields))
+        decoded = rows.decoded(wanted)
         running = (decoded.status_B == Status.RUNNING).any()
         if steps is not None or not running:
             yield decoded

@@ -110,13 +110,13 @@ class Cache:
         layers = [jax.tree.map(lambda leaf, layer=layer: leaf[layer], layers) for layer in range(count)]
         return self.replace(layers=layers, length=self.length + tokens)
 
-    def rows(self, number_B: jax.Array) -> Cache:
+    def take_rows(self, number_B: jax.Array) -> Cache:
         """The cache of other rows: int32 [B], the row that each takes over."""
         taken = jax.tree.map(lambda leaf: leaf[number_B], (self.layers, self.tokens))
-        encoder = None if self.encoder is None else self.encoder.rows(number_B)
+        encoder = None if self.encoder is None else self.encoder.take_rows(number_B)
         return self.replace(layers=taken[0], tokens=taken[1], encoder=encoder)
 
-    def keep(self, count_B: jax.Array, tokens: int) -> Cache:
+    def truncate(self, count_B: jax.Array, tokens: int) -> Cache:
         """Of the last `tokens` slots each row keeps its first int32 [B] ones; those that no row keeps are free again."""
         kept_B = self.length - tokens + count_B
         there_BS = jnp.arange(self.tokens.ids.shape[1]) < kept_B[:, None]
@@ -168,9 +168,9 @@ def attention_mask(queries: Tokens, keys: Tokens, causal: bool, window: int | No
 class Attention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017) with grouped heads (Ainslie et al. 2023, arXiv:2305.13245).
 
-    Attends from x to `context`, which is x itself in self-attention. What the layer has `kept` in a cache is attended to as
-    well; the context's keys and values are added to it, or `context_BSD=None`. Returns [B, T, D] in x's dtype, and what
-    is kept then.
+    Attends from x to `context`, which is x itself in self-attention. With a cache, the context's keys and values are added to
+    what the layer has `kept` in it, and all of that is attended to; with `context_BSD=None` only what is kept. Returns
+    [B, T, D] in x's dtype, and what is kept then.
     """
 
     config: TransformerConfig

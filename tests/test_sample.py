@@ -532,6 +532,13 @@ def test_a_prompt_that_is_too_long_is_one_line_and_status_2(call, run):
         (["--stop", b"\xe4\xbd"], "is not valid UTF-8"),
         (["--tempreature", "1"], "did you mean '--temperature'?"),
         (["hello"], "did you mean --prompt 'hello'?"),
+        (["--max_new_tokens", "3000000000"], "max_new_tokens=3000000000 must be from 1 to"),
+        (["--perplexity", "a.txt", "--temperature", "0"], "--temperature means nothing with --perplexity"),
+        (["--perplexity", "a.txt", "--score", "a"], "--score means nothing with --perplexity"),
+        (["--score", "a", "--draft", "runs/base"], "--draft means nothing with --score"),
+        (["--stride", "5"], "--stride means nothing without --perplexity"),
+        (["--draft_tokens", "5"], "--draft_tokens means nothing without --draft"),
+        (["--batch_size", "5"], "--batch_size means nothing without --prompts_file"),
     ],
 )
 def test_a_wrong_value_is_one_line_and_status_2_before_anything_is_read(call, flags, part):

@@ -5,10 +5,11 @@ import functools
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from common.errors import ConfigError
+from common.errors import ConfigError, UserError
 from generation import beam_search as module
 from generation.beam_search import Search, beam_search
 from generation.completion import complete
@@ -32,7 +33,7 @@ def quick_compilation():
 
 def found(decoded):
     """The new tokens of each row."""
-    spans = zip(decoded.ids_BS, decoded.starts_B, decoded.lengths_B, strict=True)
+    spans = zip(decoded.ids_BS, decoded.prompt_lengths_B, decoded.lengths_B, strict=True)
     return [row[start:length].tolist() for row, start, length in spans]
 
 
@@ -56,7 +57,7 @@ def with_ends(config, chain=CHAIN):
     return Method(chain, np.argsort(-counts, kind="stable")[[1, 4]].astype(np.int32), greedy=True)
 
 
-def everything(config, prompt, length, end, penalty, allowed):
+def everything(config, prompt, length, end, penalty, allowed, stop):
     """Every text that ends, or has so many tokens, as (score, tokens), best first; in NumPy, but for the network's logits."""
     texts = np.array(list(itertools.product(range(config.vocab_size), repeat=length)), np.int32)
     whole = np.concatenate([np.tile(np.int32(prompt), (len(texts), 1)), texts], axis=1)
@@ -64,7 +65,7 @@ def everything(config, prompt, length, end, penalty, allowed):
     values = np.take_along_axis(values, texts[..., None], 2)[..., 0].cumsum(axis=1)
     scores = {}
     for text, sums in zip(texts.tolist(), values, strict=True):
-        size = text.index(end) + 1 if end in text else length
+        size = end_of(text, end, stop)
         if allowed(prompt, text[:size]):
             scores[tuple(text[:size])] = sums[size - 1] / size**penalty
     return sorted(((score, list(text)) for text, score in scores.items()), reverse=True)
@@ -79,11 +80,25 @@ CHAINS = {
     "no chain": ((), lambda prompt, text: True),
     "minimum": ((MinNewTokens(np.int32(2), np.array([2])),), lambda prompt, text: 2 not in text[:2]),
     "2-grams": ((NoRepeatNgram(2),), no_bigram_twice),
+    "stop": ((), lambda prompt, text: True),
 }
+STOP = [1, 0]  # two tokens that end a text, where "stop" is asked for
+
+
+def stops(prompt, new):
+    return new[-2:] == STOP
+
+
+def end_of(text, end, stop):
+    """How many tokens of a text there are up to an end, or to where it is stopped."""
+    ends = [text.index(end) + 1] if end in text else []
+    ends += [place for place in range(2, len(text) + 1) if stop and stops(0, text[:place])]
+    return min([*ends, len(text)])
 
 
 @pytest.mark.parametrize(
-    ("vocabulary", "length", "chain"), [(4, 3, "no chain"), (4, 3, "minimum"), (4, 3, "2-grams"), (3, 4, "no chain")]
+    ("vocabulary", "length", "chain"),
+    [(4, 3, "no chain"), (4, 3, "minimum"), (4, 3, "2-grams"), (3, 4, "no chain"), (4, 3, "stop"), (3, 4, "stop")],
 )
 def test_with_as_many_beams_as_there_are_texts_it_is_exhaustive_search(vocabulary, length, chain):
     """All texts, in order; where processors leave fewer than were asked for, the others are not there."""
@@ -92,9 +107,10 @@ def test_with_as_many_beams_as_there_are_texts_it_is_exhaustive_search(vocabular
     processors, allowed = CHAINS[chain]
     method = Method(processors, np.array([end], np.int32), greedy=True)
     for penalty in (0.0, 1.0, 2.0, -1.0):
-        texts, scores = run(config, prompts, method, width, length, penalty, "never")
+        hook = {"stops": stops} if chain == "stop" else {}
+        texts, scores = run(config, prompts, method, width, length, penalty, "never", **hook)
         for number, prompt in enumerate(prompts):
-            expected = everything(config, prompt, length, end, penalty, allowed)
+            expected = everything(config, prompt, length, end, penalty, allowed, stop=chain == "stop")
             part = slice(number * width, number * width + len(expected))
             np.testing.assert_allclose(scores[part], [score for score, _ in expected], rtol=1e-4)
             assert texts[part] == [text for _, text in expected]
@@ -110,13 +126,15 @@ def test_log_probabilities_and_scores_are_those_of_the_forward_pass(name):
     decoded, scores = beam_search(network(config), config, PROMPTS, method, search, max_new_tokens=count, best=3)
     whole = decoded.ids_BS[:, :32]
     logits = np.asarray(forward(network(config), whole, config))
-    for row, (start, length) in enumerate(zip(decoded.starts_B, decoded.lengths_B, strict=True)):
+    for row, (start, length) in enumerate(zip(decoded.prompt_lengths_B, decoded.lengths_B, strict=True)):
         values = log_softmax(logits[row, start - 1 : length - 1])
         values = np.take_along_axis(values, whole[row, start:length, None], 1)[:, 0]
         np.testing.assert_allclose(decoded.logprobs_BS[row, start:length], values, atol=1e-5)
         assert scores[row] == pytest.approx(values.sum() / (length - start) ** 0.7, rel=1e-4)
-        ended = whole[row, length - 1] in method.ends
-        assert decoded.status_B[row] == (Status.ENDED if ended else Status.FULL) and (ended or length - start == count)
+        finished = whole[row, length - 1] in method.ends
+        assert decoded.status_B[row] == (Status.ENDED if finished else Status.FULL) and (
+            finished or length - start == count
+        )
     assert Status.ENDED in decoded.status_B
 
 
@@ -162,7 +180,7 @@ def test_a_cache_that_grows_changes_nothing():
     config = dataclasses.replace(CONFIGS["llama"], max_length=256)
     search = Search(3, np.float32(0))
     decoded, scores = beam_search(network(config), config, PROMPTS[:1], GREEDY, search, max_new_tokens=200, best=3)
-    start, length = decoded.starts_B[0], decoded.lengths_B[0]
+    start, length = decoded.prompt_lengths_B[0], decoded.lengths_B[0]
     assert length - start == 200 and decoded.ids_BS.shape[1] == 256
     values = log_softmax(np.asarray(forward(network(config), decoded.ids_BS[:, :length], config)))[:, start - 1 : -1]
     values = np.take_along_axis(values, decoded.ids_BS[:, start:length, None], 2)[..., 0]
@@ -201,7 +219,7 @@ def test_a_model_with_nan_and_processors_that_allow_nothing_are_told():
     nothing = Method((Only(np.zeros(48, bool)),), np.array([1], np.int32), True)
     search = Search(2, np.float32(1))
     decoded, scores = beam_search(network(GPT), GPT, PROMPTS, nothing, search, max_new_tokens=5)
-    assert (decoded.status_B == Status.NOTHING_ALLOWED).all() and (decoded.lengths_B == decoded.starts_B).all()
+    assert (decoded.status_B == Status.NOTHING_ALLOWED).all() and (decoded.lengths_B == decoded.prompt_lengths_B).all()
     assert (scores == -np.inf).all()
     broken = jax.tree.map(lambda leaf: leaf * np.nan, network(GPT))
     decoded, _ = beam_search(broken, GPT, PROMPTS, GREEDY, search, max_new_tokens=5)
@@ -228,7 +246,8 @@ def test_completions_are_the_best_texts_best_first():
     assert all(len(each.logprobs) == len(each.tokens) <= 8 for each in completions)
 
 
-def test_a_stop_string_cuts_text_and_log_probabilities_after_the_search():
+def test_a_stop_string_ends_a_text_within_the_search():
+    """So the texts are ranked by what is left of them, and differ."""
     whole = complete(small(), SMALL, tokenizer(), ["the cat"], BEST)
     stop = whole[0].text[len(whole[0].text) // 2 :][:2]
     streamed = ["", ""]
@@ -237,10 +256,29 @@ def test_a_stop_string_cuts_text_and_log_probabilities_after_the_search():
         streamed[row] += text
 
     cut = complete(small(), SMALL, tokenizer(), ["the cat"], dataclasses.replace(BEST, stop=(stop,)), on_text=on_text)
-    assert cut[0].text == streamed[0] == whole[0].text[: whole[0].text.index(stop)]
-    assert cut[0].finish_reason == "stop"
-    assert cut[0].tokens == whole[0].tokens[: len(cut[0].tokens)] and len(cut[0].tokens) < len(whole[0].tokens)
-    assert cut[0].logprobs == whole[0].logprobs[: len(cut[0].tokens)]
+    assert [each.text for each in cut] == streamed and not any(stop in text for text in streamed)
+    assert cut[0].tokens != cut[1].tokens
+    ended = [each for each in cut if each.finish_reason == "stop"]
+    assert ended and all(stop in tokenizer().decode(each.tokens) for each in ended)
+    assert all(stop not in tokenizer().decode(each.tokens[:-1]) for each in ended)
+    means = [np.mean(each.logprobs) for each in cut]
+    assert means[0] >= means[1]
+
+
+def test_what_is_polled_can_end_a_search():
+    def press(row, text):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        complete(small(), SMALL, tokenizer(), ["the cat"], BEST, on_text=press)
+
+
+def test_fewer_texts_than_are_wanted_are_told():
+    def one_way(seen):
+        return jnp.arange(320) == 5
+
+    with pytest.raises(UserError, match="1 of 2 texts cannot be"):
+        complete(small(), SMALL, tokenizer(), ["the cat"], dataclasses.replace(BEST, allowed=one_way))
 
 
 @pytest.mark.parametrize(

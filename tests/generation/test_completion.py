@@ -111,7 +111,7 @@ def script(monkeypatch, *rows: list[int], status: Status = Status.FULL) -> None:
         ids = np.zeros((len(rows), 64), np.int32)
         for line, start, text in zip(ids, starts, texts, strict=True):
             line[start : start + len(text)] = text
-        for count in range(1, lengths.max() + 1, steps or 64):
+        for count in (*range(1, lengths.max(), steps or 64), lengths.max()):
             now = np.minimum(count, lengths)
             last = [Status.ENDED if text[-1] == tokenizer().end_of_text else status for text in texts]
             yield Decoded(ids, np.full(ids.shape, -0.5), starts + now, starts, np.where(now == lengths, last, 0))
@@ -175,6 +175,26 @@ def test_a_row_that_cannot_go_on_is_one_line(monkeypatch, status, message):
     script(monkeypatch, [5] * 20, status=status)
     with pytest.raises(UserError, match=message):
         scripted(["a"])
+
+
+def test_what_comes_after_a_stop_string_does_not_matter(monkeypatch):
+    """The device does not know of stop strings: a row goes on for some tokens, and may then come to nothing."""
+    short, long = [*tokenizer().encode("你好"), *[5] * 20], tokenizer().encode("the cat sat")
+    for stop, texts in ((("好",), ["你", "the cat sat"]), (("好", "cat"), ["你", "the "])):
+        script(monkeypatch, short, long, status=Status.NOTHING_ALLOWED)
+        found, streamed = scripted(["a", "b"], stop=stop)
+        unseen = complete(None, CONFIG, tokenizer(), ["a", "b"], dataclasses.replace(GREEDY, stop=stop))
+        assert [each.text for each in found] == streamed == texts
+        assert unseen == found
+
+
+def test_a_prompt_as_long_as_the_context_gets_one_token_where_nothing_stands_before_it(monkeypatch):
+    monkeypatch.setattr(tokenizer(), "prefix", ())
+    script(monkeypatch, tokenizer().encode("你" * 30))
+    (found,), _ = scripted(["好" * 24])
+    assert len(found.tokens) == 1
+    with pytest.raises(ConfigError, match="25 tokens is too long: this model reads 24"):
+        scripted(["好" * 25])
 
 
 # And with a real network.
@@ -243,6 +263,30 @@ def test_a_prompt_without_a_mask_is_refused_where_there_is_nothing_else_to_do():
     config = TransformerConfig(**ENCODER)
     with pytest.raises(ConfigError, match=r"must hold \[MASK\]"):
         complete({}, config, masking(), ["the cat"], GREEDY)
+
+
+def test_candidates_are_what_the_model_believes_whatever_is_drawn():
+    config = TransformerConfig(**ENCODER)
+    params = init_params(config, jax.random.key(0))
+    cold = dataclasses.replace(GREEDY, temperature=0.1, top_k=1)
+    plain, drawn = (
+        complete(params, config, masking(), ["the [MASK] sat"], each)[0].candidates for each in (GREEDY, cold)
+    )
+    assert plain == drawn
+    assert sum(chance for _, chance in plain[0]) < 0.5  # a network that has learned nothing
+
+
+def test_a_decoder_writes_on_after_a_sentinel():
+    config = TransformerConfig(**{**ENCODER, "encoder_layers": 0}, decoder_layers=1)
+    params = init_params(config, jax.random.key(0))
+    (found,) = complete(params, config, masking(), ["the <extra_id_0> sat"], GREEDY)
+    assert found.text == masking().decode(found.tokens) and not found.text.startswith("the ")
+
+
+def test_stop_strings_mean_nothing_where_sentinels_are_filled():
+    config = TransformerConfig(**ENCODER, decoder_layers=1)
+    with pytest.raises(ConfigError, match="stop means nothing there"):
+        complete({}, config, masking(), ["the <extra_id_0> sat"], dataclasses.replace(GREEDY, stop=("a",)))
 
 
 def test_an_encoder_decoder_fills_sentinels():

@@ -68,7 +68,7 @@ def run(params, config, prompts, count=10, method=GREEDY, **options):
     """What was generated, [B, count] each: tokens and log-probabilities."""
     (decoded,) = generate(params, config, prompts, method, max_new_tokens=count, **options)
     assert (decoded.status_B == Status.FULL).all()
-    places = decoded.starts_B[:, None] + np.arange(count)
+    places = decoded.prompt_lengths_B[:, None] + np.arange(count)
     return tuple(np.take_along_axis(values, places, 1) for values in (decoded.ids_BS, decoded.logprobs_BS))
 
 
@@ -174,8 +174,8 @@ def test_draws_depend_on_seed_row_and_place_and_nothing_else():
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_as_many_tokens_as_asked_for(count):
-    tokens, _ = run(network(GPT), GPT, PROMPTS, count=count)
-    assert tokens.shape == (len(PROMPTS), count)
+    (decoded,) = generate(network(GPT), GPT, PROMPTS, GREEDY, max_new_tokens=count)
+    assert (decoded.lengths_B - decoded.prompt_lengths_B == count).all()
 
 
 def test_the_last_place_of_the_context_is_used():
@@ -215,7 +215,7 @@ def test_batches_of_one_to_eight_need_four_compilations():
 def test_looking_at_the_rows_on_the_way_changes_nothing(steps):
     params = network(GPT)
     looks = list(generate(params, GPT, PROMPTS, HOT, max_new_tokens=10, steps=steps))
-    assert [(look.lengths_B - look.starts_B).max() for look in looks][:3] == [1, 1 + steps, 1 + 2 * steps]
+    assert [(look.lengths_B - look.prompt_lengths_B).max() for look in looks][:3] == [1, 1 + steps, 1 + 2 * steps]
     (whole,) = generate(params, GPT, PROMPTS, HOT, max_new_tokens=10)
     for one, other in zip(looks[-1], whole, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -239,7 +239,7 @@ def test_rows_end_each_for_itself():
     statuses = set()
     for row, line in enumerate(tokens.tolist()):
         expected = line[: line.index(end) + 1] if end in line else line
-        new = decoded.ids_BS[row, decoded.starts_B[row] : decoded.lengths_B[row]]
+        new = decoded.ids_BS[row, decoded.prompt_lengths_B[row] : decoded.lengths_B[row]]
         assert new.tolist() == expected
         assert decoded.status_B[row] == (Status.ENDED if end in line else Status.FULL)
         statuses.add(int(decoded.status_B[row]))
@@ -275,7 +275,7 @@ def test_a_model_with_nan_and_processors_that_allow_nothing_are_told():
     params = network(GPT)
     nothing = Method((Only(np.zeros(48, bool)),), NO_END, True)
     (decoded,) = generate(params, GPT, PROMPTS, nothing, max_new_tokens=5)
-    assert (decoded.status_B == Status.NOTHING_ALLOWED).all() and (decoded.lengths_B == decoded.starts_B).all()
+    assert (decoded.status_B == Status.NOTHING_ALLOWED).all() and (decoded.lengths_B == decoded.prompt_lengths_B).all()
     broken = jax.tree.map(lambda leaf: leaf * jnp.nan, params)
     (decoded,) = generate(broken, GPT, PROMPTS, HOT, max_new_tokens=5)
     assert (decoded.status_B == Status.NOT_FINITE).all()

@@ -8,7 +8,8 @@ import pytest
 from common.errors import ConfigError
 from data.tokenizer import TokenizerConfig, train
 from generation.config import GenerationConfig
-from generation.options import OPTIONS, Help, add_options, configure, defaults, show_value
+from generation.flags import Help, add_options
+from generation.options import OPTIONS, configure, defaults, show_value
 
 
 def parse(*arguments: str) -> dict:

@@ -242,3 +242,12 @@ def test_values_that_make_no_sense_are_refused_by_their_name(values, message):
 def test_a_bias_on_a_token_that_is_not_there_is_refused():
     with pytest.raises(ConfigError, match="there is no token 8"):
         method(GenerationConfig(logit_bias={8: 1.0}), TOKENIZER, 8)
+
+
+def test_an_end_of_text_may_be_repeated():
+    """Our texts begin with one: it is no text that could be repeated."""
+    before = seen([7, 3])
+    changed = processed(LOGITS, dataclasses.replace(GREEDY, repetition_penalty=2.0, no_repeat_ngram_size=1), before)
+    assert changed[0, 7] == LOGITS[7] and changed[0, 3] == -np.inf
+    changed = processed(LOGITS, dataclasses.replace(GREEDY, repetition_penalty=2.0), before)
+    assert changed[0, 7] == LOGITS[7] and changed[0, 3] == LOGITS[3] / 2

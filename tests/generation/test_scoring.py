@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from common.errors import ConfigError
+from common.errors import ConfigError, UserError
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 from generation import scoring
 from generation.scoring import score, score_continuations, score_long, score_text
@@ -89,13 +89,38 @@ def test_many_texts_are_read_in_parts_of_few_sizes(monkeypatch):
     assert scoring._logprobs._cache_size() - before <= 6  # two widths, batches of 1, 2, 4 (and 2 of the wider)
 
 
+def test_no_text_is_read_twice_however_long_the_window(monkeypatch):
+    shapes = []
+
+    def note(params, tokens, labels, source, *, config):
+        shapes.append(tokens.ids.shape)
+        return np.zeros(tokens.ids.shape, np.float32)
+
+    monkeypatch.setattr(scoring, "_logprobs", note)
+    monkeypatch.setattr(scoring, "TOKENS", 20)
+    score({}, GPT, [[1]] * 5, [[2] * 20] * 5)
+    assert shapes == [(1, 24)] * 5
+    shapes.clear()
+    monkeypatch.setattr(scoring, "TOKENS", 80)  # three of the widest would fit: two, since sizes are powers of two
+    score({}, GPT, [[1]] * 5, [[2] * 20] * 5)
+    assert shapes == [(2, 24), (2, 24), (1, 24)]
+
+
+def test_a_model_with_nan_and_a_source_that_is_too_long_are_told():
+    broken = jax.tree.map(lambda leaf: leaf * np.nan, network(GPT))
+    with pytest.raises(UserError, match="no finite probabilities"):
+        score(broken, GPT, [[1]], [[2, 3]])
+    with pytest.raises(ConfigError, match="take 25 tokens, and this model reads 24"):
+        score(network(T5), T5, [[1]], [[2]], [[3] * 25])
+
+
 def test_a_text_may_have_one_token_more_than_the_context():
     prompt, continuation = [3] * 20, [4, 5, 6, 7, 8]
     (found,) = score(network(GPT), GPT, [prompt], [continuation])
     expected = slow_score(GPT, prompt, continuation[:-1])
     np.testing.assert_allclose(found[:-1], expected, atol=1e-4)
     assert np.isfinite(found).all()
-    with pytest.raises(ConfigError, match="26 tokens are too long: this model reads 24"):
+    with pytest.raises(ConfigError, match="take 25 tokens, and this model reads 24"):
         score(network(GPT), GPT, [prompt], [[*continuation, 9]])
 
 
@@ -182,7 +207,7 @@ def test_what_cannot_be_scored_is_refused_in_one_line():
     encoder = TransformerConfig(vocab_size=320, max_length=24, encoder_layers=1, embed_dim=16, num_heads=2)
     with pytest.raises(ConfigError, match="cannot score continuations"):
         score_continuations({}, encoder, tokenizer(), ["the"], ["cat"])
-    with pytest.raises(ConfigError, match="needs a decoder-only model"):
+    with pytest.raises(ConfigError, match="perplexity of a text needs a decoder-only model"):
         score_text({}, T5, tokenizer(), "the cat")
     with pytest.raises(ConfigError, match="continuation '' has no tokens"):
         score_continuations(network(GPT), GPT, tokenizer(), ["the"], [""])

@@ -77,7 +77,7 @@ def run(config, prompts, method=GREEDY, count=COUNT, **options) -> list[list[int
     """Whole texts."""
     (decoded,) = generate(network(config), config, prompts, method, max_new_tokens=count, sliding=True, **options)
     assert (decoded.status_B == Status.FULL).all()
-    assert decoded.starts_B.tolist() == [len(prompt) for prompt in prompts]
+    assert decoded.prompt_lengths_B.tolist() == [len(prompt) for prompt in prompts]
     assert np.isfinite(decoded.logprobs_BS).all()
     return [row[:length].tolist() for row, length in zip(decoded.ids_BS, decoded.lengths_B, strict=True)]
 
@@ -118,7 +118,7 @@ def test_looking_at_the_rows_on_the_way_changes_nothing():
     looks = list(generate(network(LLAMA), LLAMA, PROMPTS, HOT, max_new_tokens=COUNT, sliding=True, steps=1, seed=1))
     assert all((look.status_B == Status.RUNNING).any() for look in looks[:-1])
     for look in looks:
-        full = look.lengths_B - look.starts_B == COUNT
+        full = look.lengths_B - look.prompt_lengths_B == COUNT
         assert (look.status_B == np.where(full, Status.FULL, Status.RUNNING)).all()
     lengths = np.array([look.lengths_B for look in looks])
     assert (np.diff(lengths, axis=0) <= 1).all()
@@ -147,7 +147,7 @@ def test_processors_see_the_whole_text():
     method = Method((NoRepeatNgram(2), MinNewTokens(np.int32(50), ends)), ends, greedy=True)
     (decoded,) = generate(network(GPT), GPT, PROMPTS, method, max_new_tokens=300, sliding=True)
     assert (decoded.status_B == Status.ENDED).all()
-    for start, length, row in zip(decoded.starts_B, decoded.lengths_B, decoded.ids_BS.tolist(), strict=True):
+    for start, length, row in zip(decoded.prompt_lengths_B, decoded.lengths_B, decoded.ids_BS.tolist(), strict=True):
         pairs = list(itertools.pairwise(row[:length]))
         assert len(set(pairs)) == len(pairs)
         assert length - start > 50 and not set(row[start : start + 50]) & set(ends.tolist())

@@ -89,9 +89,9 @@ def check_same(config, draft, method=GREEDY, prompts=PROMPTS, draft_tokens=4, co
     )
     assert texts(found) == texts(alone)
     assert found.status_B.tolist() == alone.status_B.tolist()
-    assert found.starts_B.tolist() == alone.starts_B.tolist()
+    assert found.prompt_lengths_B.tolist() == alone.prompt_lengths_B.tolist()
     for start, length, one, other in zip(
-        alone.starts_B, alone.lengths_B, alone.logprobs_BS, found.logprobs_BS, strict=True
+        alone.prompt_lengths_B, alone.lengths_B, alone.logprobs_BS, found.logprobs_BS, strict=True
     ):
         np.testing.assert_allclose(one[start:length], other[start:length], atol=1e-4)
     return found
@@ -226,7 +226,7 @@ def test_rows_draw_together_what_they_draw_alone_however_often_one_looks():
 
 def test_an_end_within_what_was_proposed_is_the_end():
     (alone,) = generate(network(GPT), GPT, PROMPTS, GREEDY, max_new_tokens=30)
-    new = [text[start:] for text, start in zip(texts(alone), alone.starts_B, strict=True)]
+    new = [text[start:] for text, start in zip(texts(alone), alone.prompt_lengths_B, strict=True)]
     ended = 0
     for place in range(1, 6):
         method = Method((), np.array([47, new[0][place]], np.int32), greedy=True)
@@ -238,7 +238,7 @@ def test_an_end_within_what_was_proposed_is_the_end():
 @pytest.mark.parametrize("count", [1, 2, 5, 7])
 def test_as_many_tokens_as_asked_for(count):
     found = check_same(GPT, similar(GPT), count=count)
-    assert (found.lengths_B - found.starts_B == count).all()
+    assert (found.lengths_B - found.prompt_lengths_B == count).all()
 
 
 @pytest.mark.parametrize("name", ["learned", "rope"])
@@ -267,7 +267,7 @@ def test_processors_see_the_text_in_front_of_each_place():
     ends = np.arange(40, 48, dtype=np.int32)
     chain = (RepetitionPenalty(np.float32(1.3)), NoRepeatNgram(2), MinNewTokens(np.int32(9), ends))
     found = check_same(GPT, similar(GPT), Method(chain, ends, greedy=True), count=40)
-    assert (found.lengths_B - found.starts_B > 9).all()
+    assert (found.lengths_B - found.prompt_lengths_B > 9).all()
 
 
 def test_where_nothing_may_come_a_row_stops_after_what_was_good():
@@ -276,7 +276,7 @@ def test_where_nothing_may_come_a_row_stops_after_what_was_good():
 
     method = Method((AllowedBy(five),), NO_END, greedy=True)
     found = check_same(GPT, Draft(network(GPT), GPT), method)
-    assert (found.status_B == Status.NOTHING_ALLOWED).all() and (found.lengths_B - found.starts_B == 5).all()
+    assert (found.status_B == Status.NOTHING_ALLOWED).all() and (found.lengths_B - found.prompt_lengths_B == 5).all()
     broken = jax.tree.map(lambda leaf: leaf * jnp.nan, network(GPT))
     (found,) = generate_speculatively(broken, GPT, similar(GPT), PROMPTS, GREEDY, draft_tokens=3, max_new_tokens=5)
     assert (found.status_B == Status.NOT_FINITE).all()

@@ -94,7 +94,7 @@ def ours(params, config, cell: Cell, ends, prompts=PROMPTS):
     else:
         search = Search(cell.beams, np.float32(cell.length_penalty), cell.early_stopping)
         decoded, scores = beam_search(*arguments, search, best=cell.num_return_sequences, **options)
-    spans = zip(decoded.ids_BS, decoded.starts_B, decoded.lengths_B, strict=True)
+    spans = zip(decoded.ids_BS, decoded.prompt_lengths_B, decoded.lengths_B, strict=True)
     return [row[start:length].tolist() for row, start, length in spans], scores
 
 

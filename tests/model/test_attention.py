@@ -76,7 +76,7 @@ def test_a_cache_of_other_rows_and_a_larger_one_hold_what_they_held():
     cache = jax.tree.map(
         lambda leaf: jnp.arange(leaf.size).reshape(leaf.shape) if leaf.ndim else leaf, Cache.empty(config, 3, 4, 2)
     )
-    taken = cache.rows(jnp.array([2, 0]))
+    taken = cache.take_rows(jnp.array([2, 0]))
     np.testing.assert_array_equal(taken.layers[1].k_BSKH, np.asarray(cache.layers[1].k_BSKH)[[2, 0]])
     np.testing.assert_array_equal(taken.encoder.tokens.ids, np.asarray(cache.encoder.tokens.ids)[[2, 0]])
     larger = cache.grow(7)
