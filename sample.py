@@ -25,6 +25,7 @@ from generation.reports import print_perplexity, print_score, tell
 
 def main() -> int:
     flags, given = parse(sys.argv[1:], __doc__)
+    require_streams(flags)
     prompts = flags.prompt if flags.prompts_file is None else read_prompts_file(Path(flags.prompts_file))
     measured = None if flags.perplexity is None else read_utf8(Path(flags.perplexity))
 
@@ -38,11 +39,10 @@ def main() -> int:
 
     model = load_model(flags.ckpt, say=tell)
     network = split_layers(model.params), model.config, model.tokenizer
-    sys.stdout.reconfigure(encoding="utf-8")
     if measured is not None:
         print_perplexity(flags.perplexity, score_text(*network, measured, stride=flags.stride), flags.json)
         return 0
-    if flags.score:
+    if flags.score is not None:
         before, after = zip(*itertools.product(prompts or [""], flags.score), strict=True)
         for score in score_continuations(*network, before, after):
             print_score(score, model.tokenizer, flags.json)
@@ -50,8 +50,8 @@ def main() -> int:
     draft = None
     if flags.draft is not None:
         smaller = load_model(flags.draft, say=tell)
-        same = smaller.tokenizer.files == model.tokenizer.files
-        require(same, f"--draft {flags.draft} has another tokenizer; a draft is trained with that of the model")
+        one, other = (list(map(each.piece, range(each.vocab_size))) for each in (smaller.tokenizer, model.tokenizer))
+        require(one == other, f"--draft {flags.draft} has another tokenizer; a draft is trained with that of the model")
         draft = Draft(split_layers(smaller.params), smaller.config)
     answers = Answers(*network, draft, flags.json)
     answers.check(given)
@@ -64,6 +64,15 @@ def main() -> int:
         answers.check_prompts(prompts, given)
         answers.answer_all((prompts[start : start + size] for start in range(0, len(prompts), size)), given)
     return 0
+
+
+def require_streams(flags) -> None:
+    """Raises UserError where a stream that is needed is closed; makes output UTF-8."""
+    reads = flags.prompt is None and flags.prompts_file is None and flags.perplexity is None and flags.score is None
+    for name in ("stdout", *(["stdin"] if reads else [])):
+        if getattr(sys, name) is None:
+            raise UserError(f"{name} is closed; " + ("give --prompt" if name == "stdin" else "send it somewhere"))
+    sys.stdout.reconfigure(encoding="utf-8")
 
 
 def read_prompts_file(path: Path) -> list[str]:

@@ -27,10 +27,14 @@ class ConfigError(UserError):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """` (did you mean 'x'?)` with the name closest to `name`, or nothing. The end of a dotted name counts as close."""
+    """` (did you mean 'x'?)` with the name closest to `name`, or nothing.
+
+    The end of a dotted name counts as close, and so does the start of any.
+    """
     names = list(names)
     matches = (
         [other for other in names if other.endswith(f".{name}")]
+        or [other for other in names if len(str(name)) > 3 and other.startswith(str(name))][:1]
         or difflib.get_close_matches(str(name), names, n=1)
         or difflib.get_close_matches(str(name).lower(), names, n=1)
     )

@@ -21,10 +21,17 @@ class Document:
 
 
 def check_characters(text: str) -> None:
-    """Raises UserError where `text` has half a surrogate pair, which no UTF-8 can write."""
+    """Raises UserError where `text` has half a surrogate pair, which no UTF-8 can write.
+
+    Some of these stand for a byte that Python could not decode (PEP 383).
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise UserError(
-            f"the text has half a character, U+{ord(text[error.start]):04X} at {error.start}; give whole ones, in UTF-8"
-        ) from error
+        code = ord(text[error.start])
+        what = (
+            f"a byte that is not UTF-8, 0x{code - 0xDC00:02x},"
+            if 0xDC80 <= code <= 0xDCFF
+            else f"half a character, U+{code:04X}"
+        )
+        raise UserError(f"the text has {what} at {error.start}; give whole characters, in UTF-8") from error

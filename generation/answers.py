@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
-from common.errors import ConfigError, require
+from common.errors import ConfigError, UserError, require
 from data.tokenizer import Tokenizer
-from generation.completion import check_draft, complete, encode_prompts
+from generation.completion import check_use, complete, encode_prompts
 from generation.config import GenerationConfig
 from generation.options import OPTIONS, Given, configure
 from generation.reports import Pace, print_completions, tell
 from generation.speculative import Draft
 from model import TransformerConfig
 from model.parameters import Params
+
+
+class Prompt(NamedTuple):
+    """A text to continue, and where it stands, for messages; "" where there is no need to say."""
+
+    text: str
+    where: str = ""
 
 
 class Answers:
@@ -51,20 +59,23 @@ class Answers:
             for name in given:
                 require(OPTIONS[name].fills, f"{name} is for models that write on; this one fills in what is masked")
         generation = configure(given, self._tokenizer)
-        check_draft(self._draft, self._config, generation)
+        check_use(self._draft, self._config, generation)
         return generation
 
-    def check_prompts(self, prompts: Sequence[str], given: Given) -> None:
-        """
+    def check_prompts(self, prompts: Iterable[Prompt], given: Given) -> list[str]:
+        """The prompts' texts.
+
         Raises:
-            ConfigError: one of them cannot be answered; the message names it, where there are several.
+            ConfigError: one of them cannot be answered; the message says where it stands.
         """
-        slide = self.check(given).slide
-        for number, prompt in enumerate(prompts, 1):
+        slide, texts = self.check(given).slide, []
+        for prompt in prompts:
             try:
-                encode_prompts([prompt], self._config, self._tokenizer, slide)
-            except ConfigError as error:
-                raise ConfigError(f"prompt {number}: {error}" if len(prompts) > 1 else str(error)) from error
+                encode_prompts([prompt.text], self._config, self._tokenizer, slide)
+            except UserError as error:
+                raise ConfigError(f"{prompt.where}: {error}" if prompt.where else str(error)) from error
+            texts.append(prompt.text)
+        return texts
 
     def answer(
         self, prompts: Sequence[str], given: Given, first: int = 0, poll: Callable[[], None] | None = None

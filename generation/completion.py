@@ -107,11 +107,11 @@ def complete(
     if generation.best_of:
         return _best(params, config, tokenizer, prompts, generation, seed, on_text, first, draft)
     rows, sources = encode_prompts(prompts, config, tokenizer, generation.slide)
-    check_draft(draft, config, generation)
+    check_use(draft, config, generation)
     if not rows:
         return []
     if config.network == "encoder":
-        require(generation.beams == 1, "this model fills in each mask by itself: beams must be 1")
+        require(generation.beam == 1, "this model fills in each mask by itself: beam must be 1")
         return _fill_masks(params, config, tokenizer, prompts, rows, generation, seed, on_text, first)
     writers = [
         _Writer(tokenizer, generation.stop, row, source)
@@ -123,10 +123,10 @@ def complete(
     shared = {
         "max_new_tokens": generation.max_new_tokens,
         "sources": sources,
-        "cache_dtype": generation.cache_dtype,
+        "cache_dtype": None if generation.cache_dtype == "computed" else generation.cache_dtype,
     }
-    if generation.beams > 1:
-        search = Search(generation.beams, np.float32(generation.length_penalty), generation.early_stopping)
+    if generation.beam > 1:
+        search = Search(generation.beam, np.float32(generation.length_penalty), generation.early_stopping)
         shared |= {"stops": functools.partial(_stops, tokenizer, generation.stop, rows) if generation.stop else None}
         shared |= {"poll": on_text and (lambda: on_text(0, ""))}
         best, _ = beam_search(params, config, rows, how, search, best=generation.num_samples, **shared)
@@ -138,7 +138,7 @@ def complete(
         shared |= {"seed": seed, "first_row": first * generation.num_samples, "samples": generation.num_samples}
         shared |= {"steps": 1 if on_text else STEPS if looks else None}
         if draft:
-            propose = {"draft_tokens": generation.draft_tokens}
+            propose = {"draft_tokens": min(generation.draft_tokens, generation.max_new_tokens)}
             decodings = generate_speculatively(params, config, draft, rows, how, **propose, **shared)
         else:
             decodings = generate(params, config, rows, how, sliding=generation.slide, **shared)
@@ -180,10 +180,11 @@ def _best(
     return chosen
 
 
-def check_draft(draft: Draft | None, config: TransformerConfig, generation: GenerationConfig) -> None:
-    """Raises ConfigError where a draft is of no use."""
-    useful = config.network != "encoder" and generation.beams == 1 and not generation.slide
+def check_use(draft: Draft | None, config: TransformerConfig, generation: GenerationConfig) -> None:
+    """Raises ConfigError where a draft, or sliding, means nothing to this model."""
+    useful = config.network != "encoder" and generation.beam == 1 and not generation.slide
     require(draft is None or useful, "a draft is for models that write on, without beams and slide")
+    require(config.network == "decoder" or not generation.slide, "slide is for decoder-only models")
 
 
 def _stops(

@@ -20,11 +20,19 @@ INPUTS = (
 # Flag -> the others that mean something beside it. Without one of these all do.
 ALONE = {"perplexity": ("ckpt", "json", "stride"), "score": ("ckpt", "json", "prompt")}
 # Flag -> the one that it needs.
-NEEDS = {"stride": "perplexity", "batch_size": "prompts_file", "draft_tokens": "draft"}
+NEEDS = {
+    "stride": "perplexity",
+    "batch_size": "prompts_file",
+    "draft_tokens": "draft",
+    "length_penalty": "beam",
+    "early_stopping": "beam",
+}
 
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str):
+        if message.endswith("expected one argument"):
+            message += "; one that begins with - is given as --FLAG=VALUE"
         raise ConfigError(message)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from common.errors import ConfigError, require
-from generation.config import GenerationConfig
+from generation.config import CACHE_DTYPES, GenerationConfig
 
 if TYPE_CHECKING:  # which --help and a wrong flag need not wait for
     from data.tokenizer import Tokenizer
@@ -20,7 +21,7 @@ Given = dict[str, Any]  # an option's name -> its value, of those that were give
 
 SWITCH = {"on": True, "off": False}
 STOPPING = SWITCH | {"never": "never"}
-DTYPES = {"float32": "float32", "bfloat16": "bfloat16", "computed": None}
+DTYPES = {name: name for name in CACHE_DTYPES}
 
 
 def text(typed: str) -> str:
@@ -71,7 +72,6 @@ class Option:
         read: its value from what a person typed; a ValueError says what is wrong with it.
         fills: it means something where masks are filled, too.
         many: it may be given many times.
-        field: of `GenerationConfig`, where that has another name.
     """
 
     name: str
@@ -80,7 +80,6 @@ class Option:
     help: str
     fills: bool = False
     many: bool = False
-    field: str = ""
 
     def parse(self, typed: str) -> Any:
         """
@@ -110,18 +109,18 @@ OPTIONS = {
         Option(
             "best_of", integer, "N", "of N completions keep the likeliest, as many as num_samples says; 0: off", True
         ),
-        Option("beam", integer, "K", "search for the likeliest text with K beams; 1: off", field="beams"),
+        Option("beam", integer, "K", "search for the likeliest text with K beams; 1: off"),
         Option("length_penalty", number, "X", "of beams: above 0 favours long texts, below 0 short ones"),
         Option(
             "early_stopping",
             one_of(STOPPING),
             "on|off|never",
-            "of beams: on: end as soon as there are K texts; never: once no other can be better; off: guess that",
+            "of beams: end once K texts have; never: search on",
         ),
         Option("slide", one_of(SWITCH), "on|off", "where the context is full, forget what is oldest and go on"),
         Option("draft_tokens", integer, "N", "tokens that the draft guesses at a time"),
-        Option("cache_dtype", one_of(DTYPES), "DTYPE", "of kept keys and values: float32, bfloat16, or as computed"),
-        Option("seed", integer, "N", "the same seed gives the same text", True),
+        Option("cache_dtype", one_of(DTYPES), "|".join(DTYPES), "of kept keys and values"),
+        Option("seed", integer, "N", "the same seed gives the same texts, in their order", True),
     )
 }
 
@@ -139,7 +138,7 @@ def show_value(value: Any) -> str:
 def defaults() -> Mapping[str, Any]:
     """Option -> its value where it is not given."""
     fields = dataclasses.asdict(GenerationConfig())
-    return {name: fields.get(option.field or name, 0) for name, option in OPTIONS.items()}
+    return {name: fields.get(name, 0) for name, option in OPTIONS.items()}
 
 
 def configure(given: Given, tokenizer: Tokenizer | None = None) -> GenerationConfig:
@@ -151,13 +150,15 @@ def configure(given: Given, tokenizer: Tokenizer | None = None) -> GenerationCon
         ConfigError: a value is not allowed, or a text of `logit_bias` is not one token.
     """
     require(0 <= given.get("seed", 0) < 2**32, f"seed={given.get('seed')} must be from 0 to {2**32 - 1}")
-    fields = {OPTIONS[name].field or name: value for name, value in given.items() if name != "seed"}
+    fields = {name: value for name, value in given.items() if name != "seed"}
     biases = fields.pop("logit_bias", ())
     if tokenizer is not None:
-        fields["logit_bias"] = {one_token(piece, tokenizer): value for piece, value in biases}
+        fields["logit_bias"] = collections.Counter()
+        for piece, value in biases:
+            fields["logit_bias"][one_token(piece, tokenizer)] += value
     if "stop" in fields:
         fields["stop"] = tuple(fields["stop"])
-    if fields.get("beams", 1) > 1:
+    if fields.get("beam", 1) > 1:
         fields.setdefault("temperature", 0.0)
     return GenerationConfig(**fields)
 
@@ -167,5 +168,7 @@ def one_token(piece: str, tokenizer: Tokenizer) -> int:
     named = {tokenizer.piece(token): token for token in tokenizer.ends}
     tokens = [named[piece]] if piece in named else tokenizer.encode(piece)
     pieces = " ".join(repr(tokenizer.piece(token)) for token in tokens)
-    require(len(tokens) == 1, f"logit_bias: {piece!r} is not one token but {len(tokens)}: {pieces}")
+    end = tokenizer.piece(tokenizer.end_of_text)
+    message = f"logit_bias: {piece!r} is not one token but {len(tokens)}: {pieces} (the end of a text is {end!r})"
+    require(len(tokens) == 1, message)
     return tokens[0]

@@ -93,7 +93,14 @@ class Pace:
             self._paces += [(after - before) * len(ticks) / tokens for before, after in itertools.pairwise(ticks)]
 
     def __str__(self) -> str:
+        tokens = f"{self._tokens:,} token" + "s" * (self._tokens != 1)
         if self._first is None:
-            return f"{self._tokens:,} tokens in {self._seconds:.2f} s, {self._tokens / self._seconds:,.0f} tokens/s"
-        pace = 1 / statistics.median(self._paces)
-        return f"{self._tokens:,} tokens, the first after {self._first:.2f} s, then {pace:,.0f} tokens/s (median)"
+            return f"{tokens} in {self._seconds:.2f} s, {_rate(self._tokens / self._seconds)}, compiling included"
+        return (
+            f"{tokens}, the first after {self._first:.2f} s, then {_rate(1 / statistics.median(self._paces))} (median)"
+        )
+
+
+def _rate(tokens: float) -> str:
+    """Tokens a second, with a digit behind the point where there are few."""
+    return f"{tokens:,.{0 if tokens >= 10 else 1}f} tokens/s"

@@ -17,7 +17,7 @@ COMMANDS = {
     "help": "this list",
     "show": "the settings",
     "set NAME VALUE": "the same as /NAME VALUE; what takes many values gets one more, with \\n for a new line",
-    "reset [NAME]": "what the command line said, of one setting or of all",
+    "reset [NAME]": "what the command line said, of one setting or of all; so what was added is forgotten",
     "quit": "leave, as Ctrl-D does",
 }
 
@@ -85,8 +85,10 @@ class Session:
                 self._set(name, value.replace("\\n", "\n"))
             tell(f"{name} {self._value(name)}")
         else:
+            require(name != "", "name a command or a setting after the /; /help lists what there is")
             names = [usage.partition(" ")[0] for usage in COMMANDS]
-            raise UserError(f"there is no /{name}{nearest(name, [*names, *OPTIONS])}; /help lists what there is")
+            near = nearest(f"/{name}", [f"/{each}" for each in (*names, *OPTIONS)])
+            raise UserError(f"there is no /{name}{near}; /help lists what there is")
 
     def _set(self, name: str, text: str) -> None:
         value = OPTIONS[name].parse(text)
@@ -109,7 +111,7 @@ class Session:
 
     def _value(self, name: str) -> str:
         """What is given, or what follows from it: beams set the temperature."""
-        value = getattr(self._check(self._given), OPTIONS[name].field or name, 0)
+        value = getattr(self._check(self._given), name, 0)
         return show_value(self._given.get(name, value)) or "none"
 
 

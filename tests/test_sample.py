@@ -80,7 +80,8 @@ def is_one_line(error: str) -> bool:
 
 
 PACE = re.compile(
-    r"[\d,]+ tokens( in [\d.]+ s, [\d,]+ tokens/s|, the first after [\d.]+ s, then [\d,]+ tokens/s \(median\))"
+    r"[\d,]+ tokens?( in [\d.]+ s, [\d,.]+ tokens/s, compiling included"
+    r"|, the first after [\d.]+ s, then [\d,.]+ tokens/s \(median\))"
 )
 
 
@@ -367,7 +368,7 @@ def test_on_a_terminal_it_asks_streams_and_ends_with_control_d(run, call, tmp_pa
     terminal.until("\n> ", times=2)  # only then does it read keys
     terminal.ask("en:", expected.replace("\n", "\r\n"))
     terminal.ask("never " * 100, "too long")  # said, and asked again
-    terminal.ask("never \udcff", "half a character")
+    terminal.ask("never \udcff", "not UTF-8")
     terminal.ask("en:", "tokens/s")
     terminal.type("\x04")
     assert terminal.end() == 0
@@ -525,7 +526,7 @@ def test_a_prompt_that_is_too_long_is_one_line_and_status_2(call, run):
         (["--logit_bias", "the"], "logit_bias 'the' is not TEXT=NUMBER"),
         (["--logit_bias", "the=nan"], "logit_bias 'the=nan' is not"),
         (["--beam", "2", "--temperature", "0.5"], "beams draw nothing"),
-        (["--beam", "2", "--num_samples", "3"], "num_samples=3 must be at most beams=2"),
+        (["--beam", "2", "--num_samples", "3"], "num_samples=3 must be at most beam=2"),
         (["--early_stopping", "maybe"], "early_stopping 'maybe' is none of on, off, never"),
         (["--prompt", "a", "--prompts_file", "b"], "not both"),
         (["--prompt", b"zh: \xff"], "is not valid UTF-8 (character 5)"),
@@ -538,6 +539,12 @@ def test_a_prompt_that_is_too_long_is_one_line_and_status_2(call, run):
         (["--score", "a", "--draft", "runs/base"], "--draft means nothing with --score"),
         (["--stride", "5"], "--stride means nothing without --perplexity"),
         (["--draft_tokens", "5"], "--draft_tokens means nothing without --draft"),
+        (["--length_penalty", "2"], "--length_penalty means nothing without --beam"),
+        (["--temperature", "1e300"], "temperature=1e+300 must be 0 (greedy) or a finite number"),
+        (["--repetition_penalty", "1e300"], "must be a finite number above 0"),
+        (["--beam", "3", "--best_of", "3"], "best_of chooses among draws, and beams draw nothing"),
+        (["--temp", "1"], "did you mean '--temperature'?"),
+        (["--prompt", "-a"], "--FLAG=VALUE"),
         (["--batch_size", "5"], "--batch_size means nothing without --prompts_file"),
     ],
 )

@@ -229,7 +229,7 @@ def test_a_model_with_nan_and_processors_that_allow_nothing_are_told():
 # In text.
 
 SMALL = TransformerConfig(vocab_size=320, max_length=24, decoder_layers=1, embed_dim=8, num_heads=1)
-BEST = GenerationConfig(max_new_tokens=8, temperature=0, beams=3, num_samples=2)
+BEST = GenerationConfig(max_new_tokens=8, temperature=0, beam=3, num_samples=2)
 
 
 @functools.cache
@@ -284,12 +284,12 @@ def test_fewer_texts_than_are_wanted_are_told():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"beams": 0}, "beams=0 must be at least 1"),
-        ({"beams": 2}, "beams draw nothing: with beams above 1 set temperature=0 and no top_k, top_p or min_p"),
-        ({"beams": 2, "temperature": 0, "top_p": 0.9}, "beams draw nothing"),
-        ({"beams": 2, "temperature": 0, "num_samples": 3}, "num_samples=3 must be at most beams=2"),
+        ({"beam": 0}, "beam=0 must be at least 1"),
+        ({"beam": 2}, "beams draw nothing: with beam above 1 set temperature=0 and no top_k, top_p or min_p"),
+        ({"beam": 2, "temperature": 0, "top_p": 0.9}, "beams draw nothing"),
+        ({"beam": 2, "temperature": 0, "num_samples": 3}, "num_samples=3 must be at most beam=2"),
         ({"early_stopping": "soon"}, "early_stopping=soon must be False, True or 'never'"),
-        ({"length_penalty": float("nan")}, "length_penalty=nan must be a number"),
+        ({"length_penalty": float("nan")}, "length_penalty=nan must be a finite number"),
     ],
 )
 def test_what_makes_no_sense_is_refused(fields, message):

@@ -65,7 +65,7 @@ def test_an_encoder_fills_its_masks_the_likeliest_way():
         ({"best_of": -1}, "best_of=-1"),
         ({"best_of": 2, "temperature": 0.0}, "needs a temperature above 0"),
         ({"draft_tokens": 0}, "draft_tokens=0 must be at least 1"),
-        ({"slide": True, "beams": 2, "temperature": 0.0}, "beams cannot slide"),
+        ({"slide": True, "beam": 2, "temperature": 0.0}, "beams cannot slide"),
     ],
 )
 def test_what_makes_no_sense_is_refused(fields, message):

@@ -33,7 +33,7 @@ def test_what_is_given_is_set():
 
 
 def test_beams_do_not_draw_unless_asked_to_which_is_refused():
-    assert configure(parse("--beam", "4")) == GenerationConfig(beams=4, temperature=0.0)
+    assert configure(parse("--beam", "4")) == GenerationConfig(beam=4, temperature=0.0)
     assert configure(parse("--beam", "1")).temperature == GenerationConfig().temperature
     with pytest.raises(ConfigError, match="beams draw nothing"):
         configure(parse("--beam", "4", "--temperature", "1"))

@@ -34,4 +34,4 @@ def test_without_steps_all_is_one(monkeypatch):
     for _ in range(2):
         pace.begin()
         pace.end(30)
-    assert str(pace) == "60 tokens in 3.00 s, 20 tokens/s"
+    assert str(pace) == "60 tokens in 3.00 s, 20 tokens/s, compiling included"

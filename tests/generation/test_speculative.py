@@ -311,6 +311,6 @@ def test_a_draft_changes_no_completion():
     for row, (one, other) in enumerate(zip(alone, found, strict=True)):
         assert (one.text, one.tokens, one.finish_reason) == (other.text, other.tokens, other.finish_reason)
         assert "".join(text for number, text in seen if number == row) == one.text
-    for fields in ({"slide": True}, {"beams": 2}):
+    for fields in ({"slide": True}, {"beam": 2}):
         with pytest.raises(ConfigError, match="a draft is for models that write on, without beams and slide"):
             complete(*arguments, GenerationConfig(temperature=0.0, **fields), draft=similar(config))
