@@ -69,7 +69,11 @@ def get_config() -> ConfigDict:
                 "train": ("builtin:hsk", "builtin:chat"),  # sources: builtin:NAME, a file, a folder, a glob
                 "valid": (),  # sources; (): valid_fraction of the training documents, chosen by hash
                 "valid_fraction": 0.05,
-                "sequence_length": 128,  # tokens a row; documents are packed into rows
+                "sequence_length": 128,  # tokens a row
+                "packing": "best_fit",  # of documents into rows: best_fit | contiguous (cut where a row ends) | pad (one a row)
+                "weights": (),  # share of the rows from each of train; (): in proportion to their size
+                "temperature": 1.0,  # above 1: shares more alike than the sizes, size ** (1 / temperature)
+                "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
                 "cache_dir": "~/.cache/zenformer",  # tokenizers and tokens, by content
             },
             "corruption": {  # what masked_lm and span_corruption hide

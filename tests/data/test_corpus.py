@@ -46,6 +46,14 @@ def calls(monkeypatch):
     return called
 
 
+def all_texts(corpus) -> list:
+    return [*corpus.train.values(), *corpus.valid.values()]
+
+
+def num_train_tokens(corpus) -> int:
+    return sum(text.num_tokens for text in corpus.train.values())
+
+
 def texts_of(encoded, tokenizer) -> list[str]:
     """The documents, read back from the tokens as `EncodedText` describes them."""
     assert encoded.tokens[0] == tokenizer.end_of_text
@@ -62,14 +70,16 @@ def texts_of(encoded, tokenizer) -> list[str]:
 
 def test_a_corpus_is_the_text_again(load):
     corpus = load(TEXT + "\n\n你好")
-    train = texts_of(corpus.train, corpus.tokenizer)
     ((source, encoded),) = corpus.valid.items()
+    assert list(corpus.train) == [source]
+    train_text = corpus.train[source]
+    train = texts_of(train_text, corpus.tokenizer)
     valid = texts_of(encoded, corpus.tokenizer)
     assert sorted(train + valid) == sorted((TEXT + "\n\n你好").split("\n\n"))
     assert source.endswith("text.txt") and 0 < len(valid) < len(train)
-    assert corpus.train.num_bytes == sum(len(text.encode()) for text in train)
+    assert train_text.num_bytes == sum(len(text.encode()) for text in train)
     assert encoded.num_bytes == sum(len(text.encode()) for text in valid)
-    assert corpus.train.num_tokens == corpus.train.lengths.sum() == sum(len(text) + 1 for text in train)
+    assert train_text.num_tokens == train_text.lengths.sum() == sum(len(text) + 1 for text in train)
 
 
 def test_bytes_are_counted_in_utf8(tokenizer):
@@ -95,7 +105,7 @@ def test_validation_text_of_its_own_leaves_all_the_rest_for_training(load, tmp_p
     for name in ("one", "two"):
         (tmp_path / f"{name}.jsonl").write_text('{"text": "has one line, not in any document"}\n' * 2)
     corpus = load(TEXT, valid=f"{tmp_path}/one.jsonl,{tmp_path}/two.jsonl")
-    assert texts_of(corpus.train, corpus.tokenizer) == TEXT.split("\n\n")
+    assert texts_of(*corpus.train.values(), corpus.tokenizer) == TEXT.split("\n\n")
     assert list(corpus.valid) == [f"{tmp_path}/one.jsonl", f"{tmp_path}/two.jsonl"]
     assert all(len(encoded.starts) == 2 for encoded in corpus.valid.values())
 
@@ -110,7 +120,7 @@ def test_the_tokenizer_is_trained_on_the_training_side_only(load):
 def test_a_tokenizer_that_is_given_is_used(load, tokenizer, calls):
     corpus = load(TEXT, tokenizer)
     assert corpus.tokenizer is tokenizer and "train" not in calls
-    assert texts_of(corpus.train, tokenizer)[0] in TEXT
+    assert texts_of(*corpus.train.values(), tokenizer)[0] in TEXT
 
 
 def test_equal_fingerprints_are_equal_text_and_tokenizer(load, tokenizer):
@@ -148,7 +158,7 @@ def test_text_shorter_than_a_sequence_is_refused_with_what_to_do(load):
     tokens = int(str(caught.value).split("is ")[1].split(" tokens")[0])
     with pytest.raises(UserError):
         load(text, sequence_length=tokens)
-    assert load(text, sequence_length=tokens - 1).train.num_tokens == tokens
+    assert num_train_tokens(load(text, sequence_length=tokens - 1)) == tokens
 
 
 @pytest.mark.parametrize(
@@ -176,7 +186,7 @@ def test_the_second_time_nothing_is_computed(load, calls):
     second = load(TEXT)
     assert len(calls) == 3
     assert second.tokenizer.model == first.tokenizer.model and second.fingerprint == first.fingerprint
-    for old, new in zip((first.train, *first.valid.values()), (second.train, *second.valid.values()), strict=True):
+    for old, new in zip(all_texts(first), all_texts(second), strict=True):
         np.testing.assert_array_equal(new.tokens, old.tokens)
         np.testing.assert_array_equal(new.starts, old.starts)
         assert new.tokens.dtype == old.tokens.dtype and new.num_bytes == old.num_bytes
@@ -193,7 +203,7 @@ def test_changed_text_and_options_are_computed_anew(load, calls, tokenizer_confi
         calls.clear()
         corpus = load(**change)
         assert calls.count("train") == 1 and "encode_texts" in calls
-        text = texts_of(corpus.train, corpus.tokenizer) + texts_of(*corpus.valid.values(), corpus.tokenizer)
+        text = texts_of(*corpus.train.values(), corpus.tokenizer) + texts_of(*corpus.valid.values(), corpus.tokenizer)
         assert sorted(text) == sorted(change["text"].split("\n\n"))
 
 
@@ -226,7 +236,7 @@ def test_a_damaged_entry_is_made_again(load, calls, tmp_path, damage):
     calls.clear()
     second = load(TEXT)
     assert calls == ["train", "encode_texts", "encode_texts"]
-    np.testing.assert_array_equal(second.train.tokens, first.train.tokens)
+    np.testing.assert_array_equal(all_texts(second)[0].tokens, all_texts(first)[0].tokens)
     calls.clear()
     load(TEXT)
     assert calls == []

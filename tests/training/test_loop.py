@@ -140,7 +140,7 @@ def test_no_more_rows_at_once_than_a_microbatch(make_trainer):
     assert trainer.train() == 0
     (valid,) = trainer.evaluate._batches.values()
     assert rows == [2] * (1 + 2 * len(valid))  # step 2 is saved without, 4 and 6 with an evaluation
-    assert len(valid) == -(-len(valid.packed.rows) // 2)
+    assert len(valid) == -(-len(valid.packed) // 2)
 
 
 def test_reports_and_checkpoints_do_not_change_what_is_learned(make_trainer, whole):
