@@ -18,7 +18,8 @@ from pathlib import Path
 
 from common.command import run_command
 from common.errors import ConfigError, UserError, nearest, require
-from data.sources import read_jsonl, read_utf8
+from data.lines import read_utf8
+from data.readers import read_jsonl
 from generation.options import OPTIONS, Given, Help, Option, add_options, configure, text, whole
 from generation.reports import print_perplexity, print_score, tell
 
