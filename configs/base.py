@@ -74,6 +74,10 @@ def get_config() -> ConfigDict:
                 "weights": (),  # share of the rows from each of train; (): in proportion to their size
                 "temperature": 1.0,  # above 1: shares more alike than the sizes, size ** (1 / temperature)
                 "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
+                "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
+                "skip_bad": False,  # leave out lines, rows and files that cannot be read, and tell how many; False: stop
+                "clean": (),  # steps in their order, such as ("unicode", "html", "language=zh+en"); docs/data.md lists them
+                "dedup": "none",  # leave out copies: none | exact | near; validation keeps its own
                 "cache_dir": "~/.cache/zenformer",  # tokenizers and tokens, by content
             },
             "corruption": {  # what masked_lm and span_corruption hide

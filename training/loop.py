@@ -72,7 +72,7 @@ class Trainer:
             return packed, task.prepare(packed, corpus.tokenizer, config.corruption)
 
         texts = [*corpus.train.values()]
-        weights = mixture_weights(config.data, corpus.train)
+        weights = mixture_weights(config.data, corpus)
         packed, prepare = pack(texts if weights else [join(texts)])
         self.batches = TrainBatches(packed, training.batch_size, config.seed, prepare, weights or (1.0,))
         if not ON_END[config.data.on_end]:
