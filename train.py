@@ -70,6 +70,8 @@ def main() -> int:
         folder.refuse_changes(settings)
         display.say(f"{flags.config} -> {folder.path}")
         corpus = load_corpus(config.data, config.tokenizer if folder.settings() is None else folder.tokenizer())
+        if corpus.skipped is not None and corpus.skipped.count:
+            display.warn(corpus.skipped.summary())
         config = build_config(settings, corpus.tokenizer.vocab_size)
         sources = {source: attribution(source) for source in (*config.data.train, *config.data.valid)}
 

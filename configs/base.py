@@ -66,10 +66,12 @@ def get_config() -> ConfigDict:
                 "special_tokens": (),  # pieces at the top, such as "[MASK]" or "<extra_id_0>", for tasks that need them
             },
             "data": {
-                "train": ("builtin:hsk", "builtin:chat"),  # sources: builtin:NAME, a file, a folder, a glob
+                "train": ("builtin:hsk", "builtin:chat"),  # sources: builtin:NAME, hf:NAME, a file, folder, glob or URL
                 "valid": (),  # sources; (): valid_fraction of the training documents, chosen by hash
                 "valid_fraction": 0.05,
                 "sequence_length": 128,  # tokens a row; documents are packed into rows
+                "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
+                "skip_bad": False,  # leave out lines, rows and files that cannot be read, and say so; False: stop
                 "cache_dir": "~/.cache/zenformer",  # tokenizers and tokens, by content
             },
             "corruption": {  # what masked_lm and span_corruption hide

@@ -12,6 +12,7 @@ from common.errors import UserError, require
 from common.files import digest
 from data.cache import Cache
 from data.document import Document
+from data.skipped import Skipped
 from data.sources import read_documents, split_sources
 from data.split import split_documents
 from data.tokenizer import Tokenizer, TokenizerConfig, train
@@ -26,6 +27,8 @@ class DataConfig:
     valid_fraction: float
     sequence_length: int
     cache_dir: str
+    text_field: str = "text"
+    skip_bad: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "train", split_sources(self.train))
@@ -33,6 +36,7 @@ class DataConfig:
         require(len(self.train) > 0, "train is empty; give a file, a glob, or builtin:hsk")
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
+        require(self.text_field != "", "text_field is empty; name the field that holds the text")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +71,14 @@ class Corpus:
     Attributes:
         valid: validation text by source.
         fingerprint: a hash of every document and of the tokenizer; equal fingerprints mean equal batches.
+        skipped: what was left out as broken, to be told to the user; None: nothing may be.
     """
 
     tokenizer: Tokenizer
     train: EncodedText
     valid: dict[str, EncodedText]
     fingerprint: str
+    skipped: Skipped | None = None
 
 
 def load_corpus(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Corpus:
@@ -85,9 +91,10 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Cor
         ConfigError, UserError: sources that cannot be read, or too little text.
     """
     cache = Cache(Path(os.path.expanduser(data.cache_dir)))
-    documents = list(read_documents(data.train))
+    skipped = Skipped() if data.skip_bad else None
+    documents = list(read_documents(data.train, data.text_field, skipped))
     if data.valid:
-        train_documents, valid_documents = documents, list(read_documents(data.valid))
+        train_documents, valid_documents = documents, list(read_documents(data.valid, data.text_field, skipped))
     else:
         train_documents, valid_documents = split_documents(documents, data.valid_fraction)
 
@@ -114,7 +121,7 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Cor
             f"{data.sequence_length}; give more text or a shorter sequence"
         )
     fingerprint = digest(train_key, *(key for key, _ in valid.values()))
-    return Corpus(tokenizer, encoded, {source: text for source, (_, text) in valid.items()}, fingerprint)
+    return Corpus(tokenizer, encoded, {source: text for source, (_, text) in valid.items()}, fingerprint, skipped)
 
 
 def encode_texts(texts: Sequence[str], tokenizer: Tokenizer) -> EncodedText:
