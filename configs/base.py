@@ -66,7 +66,7 @@ def get_config() -> ConfigDict:
                 "special_tokens": (),  # pieces at the top, such as "[MASK]" or "<extra_id_0>", for tasks that need them
             },
             "data": {
-                "train": ("builtin:hsk", "builtin:chat"),  # sources: builtin:NAME, a file, a folder, a glob
+                "train": ("builtin:hsk", "builtin:chat"),  # sources: builtin:NAME, hf:NAME, a file, folder, glob or URL
                 "valid": (),  # sources; (): valid_fraction of the training documents, chosen by hash
                 "valid_fraction": 0.05,
                 "sequence_length": 128,  # tokens a row
@@ -75,7 +75,7 @@ def get_config() -> ConfigDict:
                 "temperature": 1.0,  # above 1: shares more alike than the sizes, size ** (1 / temperature)
                 "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
                 "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
-                "skip_bad": False,  # leave out lines, rows and files that cannot be read, and tell how many; False: stop
+                "skip_bad": False,  # leave out lines, rows and files that cannot be read, and say so; False: stop
                 "clean": (),  # steps in their order, such as ("unicode", "html", "language=zh+en"); docs/data.md lists them
                 "dedup": "none",  # leave out copies: none | exact | near; validation keeps its own
                 "cache_dir": "~/.cache/zenformer",  # tokenizers and tokens, by content

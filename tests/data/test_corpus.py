@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import json
 
 import numpy as np
 import pytest
@@ -259,3 +260,25 @@ def test_a_cache_that_cannot_be_used_is_one_clear_error(load, tmp_path, monkeypa
 
     monkeypatch.setattr(data.cache, "write_whole", fail)
     assert f"cannot be used (No space left on device); {remedy}" in refusal(load)
+
+
+# What cannot be read.
+
+
+def test_the_field_and_what_is_broken_reach_the_reader(load, write):
+    lines = [json.dumps({"body": text}) for text in TEXT.split("\n\n")]
+    plain = load(TEXT)
+    assert plain.skipped is None
+    assert load("", train=write("a.jsonl", "\n".join(lines)), text_field="body").fingerprint == plain.fingerprint
+    broken = write("b.jsonl", "\n".join([*lines[:30], "no", *lines[30:], "{}"]))
+    with pytest.raises(UserError, match=r"b\.jsonl, line 31: not JSON"):
+        load("", train=broken, text_field="body")
+    corpus = load("", train=broken, text_field="body", skip_bad=True)
+    assert corpus.fingerprint == plain.fingerprint
+    assert corpus.skipped.count == 2 and f"{broken}, line 31: not JSON" in corpus.skipped.summary()
+
+
+def test_what_is_broken_is_counted_in_both_sides(load, write):
+    source = write("a.jsonl", "no\n" + json.dumps({"text": TEXT}))
+    assert load(TEXT, valid=source, skip_bad=True).skipped.count == 1
+    assert load(TEXT, train=source, valid=source, skip_bad=True).skipped.count == 2

@@ -1,13 +1,9 @@
 """Data sets that `datasets` itself has written; nothing is fetched."""
 
-import os
 from pathlib import Path
 
-import pytest
-
-os.environ["HF_HUB_OFFLINE"] = "1"  # read as `datasets` is imported
-
 import datasets
+import pytest
 
 from common.errors import ConfigError
 from data.document import Document

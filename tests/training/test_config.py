@@ -239,6 +239,7 @@ def test_weights_from_the_command_line(text, weights):
         ({"tokenizer__model_type": "BPE"}, "tokenizer.model_type='BPE' is not known (did you mean 'bpe'?)"),
         ({"tokenizer__vocab_size": 2}, "tokenizer.vocab_size=2 must be at least 3"),
         ({"data__train": " , "}, "data.train is empty"),
+        ({"data__text_field": ""}, "data.text_field is empty; name the field that holds the text"),
         ({"data__sequence_length": 0}, "data.sequence_length=0 must be at least 2"),
         ({"data__valid_fraction": 2}, "data.valid_fraction=2.0 must be between 0 and 1"),
         (
