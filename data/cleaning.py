@@ -227,7 +227,7 @@ def _counted(stage: Stage, before: str, after: str | None, size: int, new_size: 
     if after != before:
         rank = int.from_bytes(hashlib.blake2b(before.encode(), digest_size=8).digest(), "big")
         if len(samples) < SAMPLES or rank < samples[-1].rank:
-            samples = _lowest((*samples, _sample(rank, before, after)))
+            samples = _lowest((*samples, make_sample(rank, before, after)))
     return Stage(
         stage.name,
         stage.documents_in + 1,
@@ -239,7 +239,8 @@ def _counted(stage: Stage, before: str, after: str | None, size: int, new_size: 
     )
 
 
-def _sample(rank: int, before: str, after: str | None) -> Sample:
+def make_sample(rank: int, before: str, after: str | None) -> Sample:
+    """A sample of a document's text before and after a step."""
     same = itertools.takewhile(bool, map(operator.eq, before, after or ""))
     start = max(0, sum(same) - BEFORE)
     stop = start + BEFORE + AFTER

@@ -14,7 +14,7 @@ from common.errors import UserError, choose, require
 from common.files import digest
 from data.builtin import attribution
 from data.cache import Cache
-from data.cleaning import make_step
+from data.cleaning import STEPS
 from data.document import Document
 from data.encoded import EncodedText, encode_texts
 from data.packing import PACKINGS
@@ -56,7 +56,7 @@ class DataConfig:
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
         require(self.text_field != "", "text_field is empty; name the field that holds the text")
         for spec in self.clean:
-            make_step(spec)
+            choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
         choose(DEDUP, self.dedup, "dedup")
         choose(PACKINGS, self.packing, "packing")
         choose(ON_END, self.on_end, "on_end")
@@ -252,8 +252,7 @@ def _select(
 
 
 def mixture_weights(data: DataConfig, corpus: Corpus) -> tuple[float, ...]:
-    """The share of the rows that each text of `corpus.train` gets, not scaled; (): they are one
-    text.
+    """The share of the rows that each text of `corpus.train` gets, not scaled; (): they are one text.
 
     With a temperature T, sizes to the power of 1 / T (mT5, Xue et al. 2020, arXiv:2010.11934; T5, arXiv:1910.10683,
     section 3.5.2): at 1 in proportion to their size, and the more alike the higher it is.
