@@ -61,6 +61,8 @@ class DataConfig:
         choose(PACKINGS, self.packing, "packing")
         choose(ON_END, self.on_end, "on_end")
         require(self.temperature > 0, f"temperature={self.temperature} must be above 0")
+        if not any(map(is_prepared, self.train)):  # which has sources of its own
+            _require_weights(self.weights, self.train, "")
         if self.weights:
             require(
                 min(self.weights) > 0,
@@ -74,6 +76,13 @@ class DataConfig:
     def keeps_order(self) -> bool:
         """Whether documents stay in the order of the sources; what selects among them gives them one of its own."""
         return not self.clean and self.dedup == "none"
+
+
+def _require_weights(weights: Sequence[float], sources: Sequence[str], section: str) -> None:
+    require(
+        not weights or len(weights) == len(sources) == len(set(sources)),
+        f"{section}weights={weights} must be one number for each of the {len(sources)} different sources of data.train",
+    )
 
 
 Texts = dict[str, list[str]]  # by source
@@ -126,12 +135,7 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Cor
         corpus = _open_prepared(data, tokenizer)
     else:
         corpus = _tokenize_sources(data, tokenizer)
-    if data.weights:
-        require(
-            len(data.weights) == len(corpus.sources) == len(set(corpus.sources)),
-            f"data.weights={data.weights} must be one number for each of the {len(set(corpus.sources))} different sources: "
-            + ", ".join(corpus.sources),
-        )
+    _require_weights(data.weights, corpus.sources, "data.")
     if corpus.num_tokens <= data.sequence_length:
         raise UserError(
             f"the training text is {corpus.num_tokens} tokens, less than one sequence of data.sequence_length="

@@ -99,7 +99,7 @@ def test_tokens_take_two_bytes_where_these_are_enough(tokenizer):
     assert encode_texts(["a"], Large()).tokens.tolist() == [1, 65535, 1]
     Large.vocab_size += 1
     encoded = encode_texts(["a"], Large())
-    assert encoded.tokens.dtype == np.int32 and encoded.tokens.tolist() == [1, 65536, 1]
+    assert encoded.tokens.dtype == np.uint32 and encoded.tokens.tolist() == [1, 65536, 1]
 
 
 def test_validation_text_of_its_own_leaves_all_the_rest_for_training(load, tmp_path):
