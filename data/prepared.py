@@ -145,7 +145,7 @@ def check_files(folder: Path, manifest: Mapping[str, Any], whole: list[str]) -> 
 
 def refuse_other_options(folder: Path, manifest: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     """Raises ConfigError where `options`, by dotted key, would be ignored, since the folder was prepared with others."""
-    theirs = manifest["options"]
+    theirs = {"tokenizer.vocab_size": manifest["tokenizer"]["vocab_size"], **manifest["options"]}
     ours = json.loads(json.dumps(options))
     if theirs.get("data.valid"):  # then the fraction was not used
         ours["data.valid_fraction"] = theirs["data.valid_fraction"]
