@@ -14,7 +14,23 @@ from data.corpus import DataConfig, load_corpus, tokenizer_sample
 from data.pipeline import file_names, prepare, refuse_places
 from data.prepared import read_prepared
 
-WORDS = (*"the a cat dog bird tree house sees two old red green today never".split(), "你好", "天气", "公园")
+WORDS = (
+    "the",
+    "cat",
+    "dog",
+    "bird",
+    "tree",
+    "house",
+    "sees",
+    "hears",
+    "old",
+    "red",
+    "green",
+    "never",
+    "你好",
+    "天气",
+    "公园",
+)
 
 
 def sentences(number: int, seed: int = 0) -> list[str]:
