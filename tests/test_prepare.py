@@ -133,7 +133,7 @@ def test_rows_are_shown_as_training_sees_them_and_nothing_is_written(command, tm
         "2",
         "--config.data.train=text.txt",
         *SMALL[1:],
-        "--config.tokenizer.vocab_size=300",
+        "--config.tokenizer.vocab_size=285",
     )
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.split("\n\n")
