@@ -1,4 +1,4 @@
-"""Speed of each cleaning step on one core, and what of a page comes through `html`.
+"""Speed of each cleaning step on one core, what of a page comes through `html`, and what `language` keeps.
 
     pip install trafilatura      # only for the comparison; not among our requirements
     python -m benchmarks.cleaning [--no-trafilatura]
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from data.builtin import read_builtin
 from data.cleaning import STEPS, make_step
 
+LANGUAGES = ("english", "chinese", "traditionalchinese", "french", "italian", "spanish", "german", "japanese", "korean")
 MENU = "".join(f'<li><a href="/{number}">Menu {number}</a></li>' for number in range(20))
 PAGE = """<!doctype html><html><head><title>A title</title><style>p {{ color: red }}</style>
 <script>var a = "<p>no</p>"; function f() {{ return 1 }}</script></head>
@@ -60,6 +61,16 @@ def print_pages(name: str, function: Callable, texts: list[list[str]]) -> None:
     )
 
 
+def print_languages() -> None:
+    """The share of dialogues in each language that `language=zh+en` keeps."""
+    keep = make_step("language=zh+en")
+    shares = []
+    for name in LANGUAGES:
+        texts = [document.text for document in read_builtin(f"builtin:chat/{name}")]
+        shares.append(f"{name} {100 * sum(keep(text) is not None for text in texts) / len(texts):.1f} %")
+    print(f"\nkept by language=zh+en: {', '.join(shares)}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="benchmarks.cleaning", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -79,6 +90,7 @@ def main() -> int:
     for name in STEPS:
         _, speed = run(make_step(name), [" \n".join(paragraphs) for paragraphs in texts])
         print(f"| `{name}` | {speed:.1f} |")
+    print_languages()
     return 0
 
 
