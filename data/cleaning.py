@@ -92,12 +92,12 @@ STEPS: dict[str, Step] = {
         "largest share of characters in repeated paragraphs (Gopher)",
     ),
     "top_ngrams": Step(
-        quality.ngrams_at_most(quality.top_ngram),
+        quality.top_ngrams,
         "2:0.2+3:0.18+4:0.16",
         "largest share of characters in the commonest n-gram (Gopher)",
     ),
     "repeated_ngrams": Step(
-        quality.ngrams_at_most(quality.repeated_ngrams),
+        quality.repeated_ngrams_of,
         "5:0.15+6:0.14+7:0.13+8:0.12+9:0.11+10:0.1",
         "largest share of characters in repeated n-grams (Gopher)",
     ),

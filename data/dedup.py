@@ -179,7 +179,8 @@ def find_duplicates(
     """Which documents stay: of a cluster the one that is held out, if any, and then the one with the lowest `content`.
 
     A cluster is what similar pairs connect, so two of its ends may be less similar than the threshold. Which text
-    stays does not depend on the order of the documents; of documents equal to the letter, the first does.
+    stays does not depend on the order of the documents; of documents equal to the letter, the first does. Many documents
+    that are alike, but not enough, cost time: pairs in one bucket are all compared.
 
     Args:
         threshold: the estimated Jaccard similarity of n-grams from which documents are near copies, above 0 and at

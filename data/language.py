@@ -5,6 +5,7 @@ from data.values import Function, option, package
 
 # Languages that are Chinese in writing, which short texts are easily taken for.
 MEMBERS = {"zh": ("zh", "yue", "wuu")}
+LOOKED_AT = 3000  # characters from the beginning, which are enough
 
 
 def language(value: str) -> Function:
@@ -18,6 +19,6 @@ def language(value: str) -> Function:
 
     def keep(text: str) -> str | None:
         has_letters = (character_classes(text) >= LETTER).any()
-        return text if not has_letters or langid.classify(text)[0] in kept else None
+        return text if not has_letters or langid.classify(text[:LOOKED_AT])[0] in kept else None
 
     return keep

@@ -91,26 +91,31 @@ def chinese(value: str) -> Function:
     return package("opencc", "chinese").OpenCC(conversion).convert
 
 
-# Elements that are not text, and those that begin a line of their own.
-UNSEEN = "script, style, noscript, template, head, iframe, object, svg, math, textarea, select, button"
+# Elements that show no text of the page's, those that begin a line of their own, and others by which HTML is known.
+UNSEEN_NAMES = "button head iframe math noscript object script select style svg template textarea"
 BLOCK_NAMES = (
     "address article aside blockquote body br caption center dd details dialog div dl dt fieldset figcaption figure "
     "footer form h1 h2 h3 h4 h5 h6 header hr li main menu nav ol p pre section summary table tbody tfoot thead tr ul"
 )
-BLOCKS = frozenset(BLOCK_NAMES.split())
+INLINE_NAMES = (
+    "a abbr b big cite code del em font html i img input ins kbd label link mark meta q s samp small span strike strong "
+    "sub sup td th title tt u var"
+)
+UNSEEN, BLOCKS = frozenset(UNSEEN_NAMES.split()), frozenset(BLOCK_NAMES.split())
+NAMES = "|".join(f"{UNSEEN_NAMES} {BLOCK_NAMES} {INLINE_NAMES}".split())
+TAG = re.compile(rf"<(?:!doctype|!--|/?(?:{NAMES})(?:\s[^<>]*)?/?>)", re.IGNORECASE)
 # White space of <pre>, set aside while the rest is collapsed; control characters that no page shows stand for it.
 PROTECTED = str.maketrans(" \t\n", "\x1c\x1d\x1e")
 RESTORED = str.maketrans("\x1c\x1d\x1e", " \t\n")
 UNPROTECTED = str.maketrans("", "", "\x1c\x1d\x1e")
-TAG = re.compile(r"<(?:!doctype|!--|/?[a-z][a-z0-9]*(?:\s[^<>]*)?/?>)", re.IGNORECASE)
 ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]*);", re.IGNORECASE)
 
 
 def html_to_text(value: str) -> Function:
     """What a browser would show of a page, a block a line, cells between tabs (selectolax).
 
-    All that is shown stays, menus too: `repeated_lines` and `terminal_lines` are for those. A text without tags keeps its
-    lines and only has its entities decoded.
+    All that is shown stays, menus too: `repeated_lines` and `terminal_lines` are for those. A text without a tag of HTML
+    keeps its lines and only has its entities decoded.
     """
     without_value(str)(value)
     parser = package("selectolax.lexbor", "html").LexborHTMLParser
@@ -118,10 +123,8 @@ def html_to_text(value: str) -> Function:
     def convert(text: str) -> str:
         if not TAG.search(text):
             return html.unescape(text) if ENTITY.search(text) else text
-        tree = parser(text)
-        for node in tree.css(UNSEEN):
-            node.decompose()
-        return _visible(tree.body) if tree.body is not None else ""
+        body = parser(text).body
+        return _visible(body) if body is not None else ""
 
     return convert
 
@@ -136,11 +139,12 @@ def _visible(body) -> str:
         elif node.tag == "-text":
             content = (node.text_content or "").translate(UNPROTECTED)
             pieces.append(content.translate(PROTECTED) if verbatim else re.sub(r"[ \t\n\r\f]+", " ", content))
-        else:
-            around = "\n" if node.tag in BLOCKS else "\t" if node.tag in ("td", "th") else ""
-            stack.append((around if node.tag != "br" else "", False))
+        elif node.tag not in UNSEEN:
+            before = "\n" if node.tag in BLOCKS else ""
+            after = "\t" if node.tag in ("td", "th") else before
+            stack.append((after, verbatim))
             verbatim |= node.tag == "pre"
             stack.extend((child, verbatim) for child in reversed(list(node.iter(include_text=True))))
-            stack.append((around if around != "\t" else "", False))
+            stack.append((before, verbatim))
     text = re.sub(r" ?([\n\t]) ?", r"\1", "".join(pieces))
     return re.sub(r"\t*\n[\n\t]*", "\n", text).strip(" \t\n").translate(RESTORED)

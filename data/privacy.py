@@ -53,8 +53,11 @@ def is_ipv6(text: str) -> bool:
     return any(character.isdigit() for character in text)
 
 
-def _pattern(*alternatives: str, before: str = r"(?<!\d)(?<!\d\.)", after: str = r"(?!\.?\d)") -> re.Pattern:
-    return re.compile(f"{before}(?:{'|'.join(alternatives)}){after}", re.ASCII | re.IGNORECASE)
+def _pattern(
+    *alternatives: str, first: str = r"\d", before: str = r"(?<!\d)(?<!\d\.)", after: str = r"(?!\.?\d)"
+) -> re.Pattern:
+    """Any of the alternatives, all of which begin with a character of `first`: the search is fast as it looks there first."""
+    return re.compile(f"(?=[{first}]){before}(?:{'|'.join(alternatives)}){after}", re.ASCII | re.IGNORECASE)
 
 
 URL = Kind(
@@ -63,6 +66,7 @@ URL = Kind(
     _pattern(
         r"(?:(?:https?|ftp)://|www\.(?=[a-z\d]))(?:[\w\-.~:/?#@!$&'*+,;=%]|\([\w\-.~:/?#@!$&'*+,;=%]*\))*"
         r"(?:[\w/#=&~%+$@*\-]|\([\w\-.~:/?#@!$&'*+,;=%]*\))",
+        first="hfw",
         before=r"(?<![a-z\d])",
         after="",
     ),
@@ -70,7 +74,10 @@ URL = Kind(
 EMAIL = Kind(
     "<email>",
     _pattern(
-        r"[\w.%+\-]{1,64}@(?:[a-z\d\-]{1,63}\.){1,8}(?:[a-z]{2,63}|xn--[a-z\d\-]+)", before=r"(?<![\w.%+\-])", after=""
+        r"[\w.%+\-]{1,64}@(?:[a-z\d\-]{1,63}\.){1,8}(?:[a-z]{2,63}|xn--[a-z\d\-]+)",
+        first=r"\w.%+\-",
+        before=r"(?<![\w.%+\-])",
+        after="",
     ),
 )
 PHONE = Kind(
@@ -80,6 +87,7 @@ PHONE = Kind(
         r"(?:(?:\+|00)86[ \-]?)?\(?0\d{2,3}\)?[ \-]\d{7,8}",  # Chinese landline, with its area
         r"\+\d(?:[ .\-]?\(?\d\)?){7,14}",  # international, 8 to 15 digits (E.164)
         r"(?:\(\d{3}\) ?|\d{3}[.\-])\d{3}[.\-]\d{4}",  # North American, written as one
+        first=r"\d+(",
     ),
 )
 RESIDENT_ID = Kind("<id>", _pattern(r"[1-8]\d{5}(?:18|19|20)\d{9}[\dX]", after=r"(?![\dX])"), is_resident_id)
@@ -93,7 +101,11 @@ SSN = Kind(
 )
 OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 IPV4 = Kind("<ip>", _pattern(rf"(?:{OCTET}\.){{3}}{OCTET}", before=r"(?<![\w.])"))
-IPV6 = Kind("<ip>", _pattern(r"[\da-f:]{2,39}", before=r"(?<![\w:.])", after=r"(?![\w:])"), is_ipv6)
+IPV6 = Kind(
+    "<ip>",
+    _pattern(r"[\da-f:]{2,39}", first=r"\da-f:", before=r"(?=[\da-f]{0,4}:)(?<![\w:.])", after=r"(?![\w:])"),
+    is_ipv6,
+)
 IDS = (RESIDENT_ID, CARD, SSN, IPV4, IPV6)
 
 

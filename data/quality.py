@@ -5,6 +5,7 @@ The rules are those of Gopher (Rae et al. 2021, arXiv:2112.11446, appendix A) an
 `data/scripts.py`); n-grams of these are twice as long, since a Chinese word has about two characters.
 """
 
+import functools
 import re
 from collections.abc import Callable
 
@@ -200,15 +201,20 @@ def without(*needles: str) -> Function:
 # N-grams.
 
 
-def _sizes(value: str) -> dict[int, float]:
-    """From `N:SHARE+N:SHARE…`."""
+def _sizes(value: str) -> list[tuple[int, float]]:
+    """N and its share, from `N:SHARE+N:SHARE…`, in the order of N."""
     sizes = {}
     for pair in value.split("+"):
         size, colon, share = pair.partition(":")
         if not (colon and size.isdecimal() and int(size) > 0):
             raise ValueError(f"{pair!r} must be N:SHARE, such as 5:0.15; several are joined by +")
         sizes[int(size)] = number(share)
-    return sizes
+    return sorted(sizes.items())
+
+
+@functools.lru_cache(maxsize=1)  # asked for each N
+def _unit_hashes(text: str) -> tuple[np.ndarray, np.ndarray]:
+    return unit_hashes([text])
 
 
 def _windows(text: str, n: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -217,7 +223,7 @@ def _windows(text: str, n: int) -> tuple[np.ndarray, np.ndarray, int]:
     n = 2 * n if found.mostly_unspaced else n
     if len(found) <= n:
         return np.zeros(0, np.uint64), found.lengths, n
-    return ngram_hashes(*unit_hashes([text]), n)[0], found.lengths, n
+    return ngram_hashes(*_unit_hashes(text), n)[0], found.lengths, n
 
 
 def top_ngram(text: str, n: int) -> float:
@@ -244,11 +250,23 @@ def repeated_ngrams(text: str, n: int) -> float:
     return _share(lengths[np.cumsum(edges)[:-1] > 0].sum(), lengths.sum())
 
 
-def ngrams_at_most(measure: Callable[[str, int], float]) -> Make:
-    """The maker of a step that drops a text of which one of the measures, for each N of the step's value, is above it."""
+def top_ngrams(value: str) -> Function:
+    """Drops a text of which `top_ngram`, for one N of `N:SHARE+N:SHARE…`, is above its share."""
+    bounds = _sizes(value)
+    return lambda text: text if all(top_ngram(text, n) <= bound for n, bound in bounds) else None
 
-    def make(value: str) -> Function:
-        bounds = _sizes(value)
-        return lambda text: text if all(measure(text, n) <= bound for n, bound in bounds.items()) else None
 
-    return make
+def repeated_ngrams_of(value: str) -> Function:
+    """Drops a text of which `repeated_ngrams`, for one N of `N:SHARE+N:SHARE…`, is above its share."""
+    bounds = _sizes(value)
+
+    def keep(text: str) -> str | None:
+        for place, (n, bound) in enumerate(bounds):
+            share = repeated_ngrams(text, n)
+            if share > bound:
+                return None
+            if share <= min(bound for _, bound in bounds[place:]):
+                break  # longer ones are made of these, and cover no more
+        return text
+
+    return keep

@@ -28,7 +28,9 @@ CASES = {
         ("<pre>\nif x:\n    y  = 1\n\n\n    z\n</pre>after   it", "if x:\n    y  = 1\n\n\n    z\n\nafter it"),
         ("<ul><li>a</li><li>b <i>c</i> d</li></ul>tail", "a\nb c d\ntail"),
         ("if a < b and c > d:\n    &amp; e &#x4f60;", "if a < b and c > d:\n    & e 你"),
+        ("vector<int> and\n\n List<String> <url>", "vector<int> and\n\n List<String> <url>"),
         ("no tags\n\n  at all & more", "no tags\n\n  at all & more"),
+        ("a <button><svg><text>no</text></svg></button><noscript>no <b>no</b></noscript>b", "a b"),
         ("<script>only()</script>", None),
     ],
     "control": [
@@ -91,6 +93,21 @@ def test_white_space_is_single(text):
     assert cleaned == cleaned.strip() and "  " not in cleaned and "\n\n\n" not in cleaned
     assert not any(character.isspace() and character not in " \n" for character in cleaned)
     assert "".join(cleaned.split()) == "".join(text.split())
+
+
+TAGS = "<p> </p> <b> </b> <pre> </pre> <script> </script> <table> <tr> <td> </table> <br> <!-- --> <svg> <html> <frameset> </"
+PAGES = st.lists(st.sampled_from([*TAGS.split(), "word", "你好", " ", "\n", "&lt;", "&#0;", "<", ">"]), max_size=20)
+
+
+@given(PAGES)
+@settings(deadline=None)
+def test_any_page_has_its_text(pieces):
+    step = make_step("html")
+    text = step("".join(pieces)) or ""
+    assert text.encode().decode() == text
+    assert step(f"<p>first</p><script>{''.join(pieces)}</script></script></svg><p>last</p>") is not None
+    words = [piece for piece in pieces if piece in ("word", "你好")]
+    assert step("<p>".join(["", *words, "<script>word</script>"])) == ("\n".join(words) or None)
 
 
 def test_deep_pages_do_not_exhaust_the_stack():

@@ -81,6 +81,18 @@ def test_ngrams_are_those_counted_by_hand(text, n):
     assert quality.repeated_ngrams(text, n) == pytest.approx(repeated)
 
 
+@given(
+    st.lists(st.sampled_from(["a", "b", "的", "ddd"]), max_size=20).map(" ".join),
+    st.lists(st.tuples(st.integers(1, 5), st.sampled_from([0, 0.2, 0.5, 0.8])), min_size=1, max_size=3),
+)
+@settings(deadline=None)
+def test_every_n_has_its_bound(text, bounds):
+    value = "+".join(f"{n}:{bound}" for n, bound in bounds)
+    for name, place in (("top_ngrams", 0), ("repeated_ngrams", 1)):
+        too_many = any(by_counting(text, n)[place] > bound + 1e-9 for n, bound in dict(bounds).items())
+        assert make_step(f"{name}={value}")(text) == (None if too_many or not text else text)
+
+
 @pytest.mark.parametrize(
     ("spec", "text", "stays"),
     [
