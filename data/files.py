@@ -21,10 +21,15 @@ BUFFER_SIZE = 1 << 16  # bytes
 
 
 class Compression(NamedTuple):
-    open: Callable[
-        [BinaryIO, str], io.BufferedIOBase
-    ]  # (compressed stream, its name) -> what was compressed, with `peek`
-    command: str  # the shell's, which unpacks with -dc and packs without
+    """How a file is unpacked.
+
+    Attributes:
+        open: (the compressed stream, the file's name) -> the stream that was compressed, which can `peek`.
+        command: the shell's, which unpacks with -dc and packs without.
+    """
+
+    open: Callable[[BinaryIO, str], io.BufferedIOBase]
+    command: str
 
 
 def _open_gzip(file: BinaryIO, name: str) -> io.BufferedIOBase:
@@ -67,8 +72,8 @@ def through(name: str, command: str, new: str, pack: bool = False) -> str:
 
 
 @contextlib.contextmanager
-def open_binary(name: str, unpack: bool = True) -> Iterator[io.BufferedIOBase]:
-    """What is in a file, as a stream of bytes; `unpack` by its ending.
+def open_binary(name: str) -> Iterator[io.BufferedIOBase]:
+    """What is in a file, as a stream of bytes, unpacked as its ending tells.
 
     Raises:
         UserError: it cannot be opened.
@@ -77,7 +82,7 @@ def open_binary(name: str, unpack: bool = True) -> Iterator[io.BufferedIOBase]:
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(_open_url(name) if is_url(name) else _open_path(name))
         file = stack.enter_context(io.BufferedReader(raw, BUFFER_SIZE))
-        yield stack.enter_context(COMPRESSIONS[packed].open(file, name)) if unpack and packed else file
+        yield stack.enter_context(COMPRESSIONS[packed].open(file, name)) if packed else file
 
 
 def _open_path(path: str) -> BinaryIO:

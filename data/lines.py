@@ -18,13 +18,16 @@ def read_lines(name: str, newline: str | None = None) -> Iterator[str]:
         UserError: the file cannot be read, or is no text.
     """
     with open_binary(name) as file:
-        head = next(guarded((file.peek(BUFFER_SIZE) for _ in range(1)), f"{name}, line"))
-        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise UserError(f"{name} is UTF-16, not UTF-8; {_convert(name, 'UTF-16')}")
-        if b"\0" in head:
-            raise UserError(f"{name} is a binary file; data must be text in UTF-8, or JSONL, CSV or Parquet")
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
-        yield from guarded(text, f"{name}, line")
+        yield from guarded(_decode(name, file, newline), f"{name}, line")
+
+
+def _decode(name: str, file: io.BufferedIOBase, newline: str | None) -> Iterator[str]:
+    head = file.peek(BUFFER_SIZE)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"{name} is UTF-16, not UTF-8; {_convert(name, 'UTF-16')}")
+    if b"\0" in head:
+        raise UserError(f"{name} is a binary file; data must be text in UTF-8, or JSONL, CSV or Parquet")
+    yield from io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
 
 
 def check_utf8(name: str, number: int, text: str) -> None:
