@@ -46,7 +46,9 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     require(flags.show is None or flags.show >= 1, f"--show {flags.show} must be at least 1")
     require(flags.shard_tokens >= 1, f"--shard_tokens {flags.shard_tokens} must be at least 1")
     if flags.check:
-        require(not rest, f"unknown argument {rest[0]!r}; --check reads a folder, whatever the settings" if rest else "")
+        require(
+            not rest, f"unknown argument {rest[0]!r}; --check reads a folder, whatever the settings" if rest else ""
+        )
         return flags, []
     return flags, read_overrides(rest, flags.config)
 

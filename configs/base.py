@@ -66,7 +66,8 @@ def get_config() -> ConfigDict:
                 "special_tokens": (),  # pieces at the top, such as "[MASK]" or "<extra_id_0>", for tasks that need them
             },
             "data": {
-                "train": ("builtin:hsk", "builtin:chat"),  # sources: builtin:NAME, hf:NAME, a file, folder, glob or URL
+                # sources: builtin:NAME, hf:NAME, a file, folder, glob or URL; or a folder that prepare.py wrote
+                "train": ("builtin:hsk", "builtin:chat"),
                 "valid": (),  # sources; (): valid_fraction of the training documents, chosen by hash
                 "valid_fraction": 0.05,
                 "sequence_length": 128,  # tokens a row

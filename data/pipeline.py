@@ -7,7 +7,7 @@ cut into files matters. Nothing is kept of a preparation that was interrupted: t
 import dataclasses
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,21 @@ def prepare(
         }
         for split, by_source in (("train", selection.train), ("valid", selection.valid))
     }
-    keys = [[part.key for part in parts.values()] for parts in written.values()]
-    content = {
-        "options": options,
+    content = {"options": options, **describe(selection, skipped, tokenizer, written)}
+    tell("writing the report", content["stages"][-1]["documents_out"], content["stages"][-1]["bytes_out"])
+    write_report(
+        folder, content, {split: [part.lengths for part in parts.values()] for split, parts in written.items()}
+    )
+    hashes = {name: hash for parts in written.values() for part in parts.values() for name, hash in part.hashes.items()}
+    return write_manifest(folder, content, hashes)
+
+
+def describe(
+    selection: Selection, skipped: Skipped | None, tokenizer: Tokenizer, written: Mapping[str, Mapping[str, "Part"]]
+) -> dict[str, Any]:
+    """What the manifest says of it all; `written` is by split and source."""
+    train_keys, valid_keys = ([part.key for part in parts.values()] for parts in written.values())
+    return {
         "sources": {
             source: {
                 "attribution": attribution(source),
@@ -82,13 +94,8 @@ def prepare(
         "stages": [dataclasses.asdict(stage) for stage in selection.stages],
         "tokenizer": {"vocab_size": tokenizer.vocab_size, "dtype": token_dtype(tokenizer.vocab_size).name},
         "splits": {split: {source: part.facts for source, part in parts.items()} for split, parts in written.items()},
-        "fingerprint": digest(*keys[0], "valid", *keys[1]),
+        "fingerprint": digest(*train_keys, "valid", *valid_keys),
     }
-    write_report(
-        folder, content, {split: [part.lengths for part in parts.values()] for split, parts in written.items()}
-    )
-    hashes = [part.hashes for parts in written.values() for part in parts.values()]
-    return write_manifest(folder, content, dict(itertools.chain.from_iterable(map(dict.items, hashes))))
 
 
 def refuse_places(data: DataConfig, out: Path) -> None:
