@@ -61,7 +61,7 @@ class DataConfig:
         choose(PACKINGS, self.packing, "packing")
         choose(ON_END, self.on_end, "on_end")
         require(self.temperature > 0, f"temperature={self.temperature} must be above 0")
-        if not any(map(is_prepared, self.train)):  # which has sources of its own
+        if len(self.train) > 1:  # one may be a prepared folder, which has sources of its own
             _require_weights(self.weights, self.train, "")
         if self.weights:
             require(
