@@ -12,22 +12,28 @@ Without prompts it reads them from standard input, one a line; on a terminal it 
 
 import itertools
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from common.command import run_command
-from common.errors import ConfigError, UserError, require
-from data.sources import read_jsonl, read_utf8
+from common.errors import UserError, require
+from data.lines import read_utf8
 from generation.flags import BATCH_SIZE, parse
-from generation.options import text
+from generation.prompts import Prompt, read_prompts_file, read_stream
 from generation.reports import print_perplexity, print_score, tell
 
 
 def main() -> int:
     flags, given = parse(sys.argv[1:], __doc__)
     require_streams(flags)
-    prompts = flags.prompt if flags.prompts_file is None else read_prompts_file(Path(flags.prompts_file))
-    measured = None if flags.perplexity is None else read_utf8(Path(flags.perplexity))
+    prompts = None
+    if flags.prompts_file is not None:
+        prompts = read_prompts_file(Path(flags.prompts_file))
+    elif flags.prompt is not None:
+        prompts = [Prompt(prompt, f"--prompt {prompt[:20]!r}") for prompt in flags.prompt]
+    if flags.perplexity is not None:
+        require(not flags.perplexity.endswith(".jsonl"), "--perplexity reads plain text, and a .jsonl file is none")
+        measured = read_utf8(flags.perplexity)
+        require(bool(measured.strip()), f"--perplexity {flags.perplexity} holds no text")
 
     # Imported here, so that a wrong flag is answered at once.
     from generation.answers import Answers
@@ -39,11 +45,11 @@ def main() -> int:
 
     model = load_model(flags.ckpt, say=tell)
     network = split_layers(model.params), model.config, model.tokenizer
-    if measured is not None:
+    if flags.perplexity is not None:
         print_perplexity(flags.perplexity, score_text(*network, measured, stride=flags.stride), flags.json)
         return 0
     if flags.score is not None:
-        before, after = zip(*itertools.product(prompts or [""], flags.score), strict=True)
+        before, after = zip(*itertools.product(flags.prompt or [""], flags.score), strict=True)
         for score in score_continuations(*network, before, after):
             print_score(score, model.tokenizer, flags.json)
         return 0
@@ -58,7 +64,7 @@ def main() -> int:
     if prompts is None and sys.stdin.isatty():
         Session(given, answers.check, answers.answer_in_session).run()
     elif prompts is None:
-        answers.answer_all(([prompt] for prompt in read_lines()), given)
+        answers.answer_all(([prompt] for prompt in read_stream(sys.stdin)), given)
     else:
         size = (flags.batch_size or BATCH_SIZE) if flags.prompts_file else 1
         answers.check_prompts(prompts, given)
@@ -73,25 +79,6 @@ def require_streams(flags) -> None:
         if getattr(sys, name) is None:
             raise UserError(f"{name} is closed; " + ("give --prompt" if name == "stdin" else "send it somewhere"))
     sys.stdout.reconfigure(encoding="utf-8")
-
-
-def read_prompts_file(path: Path) -> list[str]:
-    lines = read_jsonl(path, "prompt") if path.suffix == ".jsonl" else read_utf8(path).split("\n")
-    prompts = [line for line in lines if line.strip()]
-    if not prompts:
-        raise UserError(f"{path} holds no prompt")
-    return prompts
-
-
-def read_lines() -> Iterator[str]:
-    """The lines of standard input that are not empty, each as soon as it is there."""
-    sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
-    for line in sys.stdin:
-        try:
-            if line.strip():
-                yield text(line.rstrip("\r\n"))
-        except ValueError as error:
-            raise ConfigError(f"a prompt {error}") from error
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.command import run_command
-from common.errors import ConfigError
+from common.command import read_overrides, run_command
+from common.errors import require
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -31,20 +31,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         "settings", "--config.SECTION.KEY=VALUE  any key in configs/base.py; may be given many times"
     )
     flags, rest = parser.parse_known_args(arguments)
-    overrides = []
-    while rest:
-        argument = rest.pop(0)
-        if flags.config is None and not argument.startswith("-"):
-            raise ConfigError(f"unknown argument {argument!r}; did you mean --config {argument}?")
-        if not argument.startswith("--config."):
-            raise ConfigError(f"unknown argument {argument!r}; settings are changed by --config.SECTION.KEY=VALUE")
-        if "=" not in argument and rest:
-            argument += "=" + rest.pop(0)
-        overrides.append(argument.removeprefix("--config."))
-    if flags.workdir == "":
-        raise ConfigError("--workdir is empty; give a folder, or leave it out")
-    if flags.config is None:
-        raise ConfigError("no config is given; try --config configs/base.py")
+    overrides = read_overrides(rest, flags.config)
+    require(flags.workdir != "", "--workdir is empty; give a folder, or leave it out")
     return flags, overrides
 
 
@@ -52,7 +40,6 @@ def main() -> int:
     flags, overrides = parse(sys.argv[1:])
 
     # Imported here, so that a wrong flag is answered at once.
-    from data.builtin import attribution
     from data.corpus import load_corpus
     from generation.completion import complete, encode_prompts
     from generation.config import GenerationConfig
@@ -70,8 +57,9 @@ def main() -> int:
         folder.refuse_changes(settings)
         display.say(f"{flags.config} -> {folder.path}")
         corpus = load_corpus(config.data, config.tokenizer if folder.settings() is None else folder.tokenizer())
+        if corpus.skipped is not None and corpus.skipped.count:
+            display.warn(corpus.skipped.summary())
         config = build_config(settings, corpus.tokenizer.vocab_size)
-        sources = {source: attribution(source) for source in (*config.data.train, *config.data.valid)}
 
         def write_samples(params) -> list[str]:
             completions = complete(
@@ -87,7 +75,7 @@ def main() -> int:
 
         encode_prompts(config.training.sample_prompts, config.model, corpus.tokenizer)  # too long? say so now
         trainer = Trainer(config, corpus, folder, display, write_samples)
-        folder.begin(settings, corpus.tokenizer, {"sources": sources, "fingerprint": corpus.fingerprint})
+        folder.begin(settings, corpus.tokenizer, corpus.origin)
         return trainer.train()
 
 

@@ -66,10 +66,19 @@ def get_config() -> ConfigDict:
                 "special_tokens": (),  # pieces at the top, such as "[MASK]" or "<extra_id_0>", for tasks that need them
             },
             "data": {
-                "train": ("builtin:hsk", "builtin:chat"),  # sources: builtin:NAME, a file, a folder, a glob
+                # sources: builtin:NAME, hf:NAME, a file, folder, glob or URL; or a folder that prepare.py wrote
+                "train": ("builtin:hsk", "builtin:chat"),
                 "valid": (),  # sources; (): valid_fraction of the training documents, chosen by hash
                 "valid_fraction": 0.05,
-                "sequence_length": 128,  # tokens a row; documents are packed into rows
+                "sequence_length": 128,  # tokens a row
+                "packing": "best_fit",  # of documents into rows: best_fit | contiguous (cut where a row ends) | pad (one a row)
+                "weights": (),  # share of the rows from each of train; (): in proportion to their size
+                "temperature": 1.0,  # above 1: shares more alike than the sizes, size ** (1 / temperature)
+                "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
+                "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
+                "skip_bad": False,  # leave out lines, rows and files that cannot be read, and say so; False: stop
+                "clean": (),  # steps in their order, such as ("unicode", "html", "language=zh+en"); docs/data.md lists them
+                "dedup": "none",  # leave out copies: none | exact | near; validation keeps its own
                 "cache_dir": "~/.cache/zenformer",  # tokenizers and tokens, by content
             },
             "corruption": {  # what masked_lm and span_corruption hide

@@ -2,12 +2,15 @@
 
 import bisect
 import dataclasses
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from common.errors import choose
 from data.corpus import EncodedText
+from data.mapped import WINDOW
+from data.order import Mixture, shuffled
+from data.packing import PACKINGS, Layout, Pieces, count_up
 
 Batch = dict[str, np.ndarray]
 Row = dict[str, np.ndarray]
@@ -18,76 +21,78 @@ PrepareRow = Callable[[Row, np.random.Generator], Row]
 
 @dataclasses.dataclass(frozen=True)
 class PackedRows:
-    """Documents laid into rows of one length, whole where they fit.
-
-    A document longer than a row is cut into rows. The pieces are then packed best-fit decreasing: each, from the
-    longest on, goes into the row whose free space it fills best.
+    """One or more texts in rows of one length; the rows of a text stand together, in the order of the texts.
 
     Attributes:
-        rows: for each row, its pieces (start, length) in `text.tokens`.
+        layouts: of each text, which pieces stand in each row.
+        first: the row that each text begins with, and how many there are in all; [texts + 1].
     """
 
-    text: EncodedText
+    texts: tuple[EncodedText, ...]
     sequence_length: int
-    rows: tuple[tuple[tuple[int, int], ...], ...]
+    layouts: tuple[Layout, ...]
+    first: tuple[int, ...]
 
     @classmethod
-    def pack(cls, text: EncodedText, sequence_length: int) -> "PackedRows":
-        pieces = [
-            (int(start) + cut, min(sequence_length, int(length) - cut))
-            for start, length in zip(text.starts, text.lengths, strict=True)
-            for cut in range(0, int(length), sequence_length)
-        ]
-        pieces.sort(key=lambda piece: (-piece[1], piece[0]))
-        rows: list[list[tuple[int, int]]] = []
-        rows_with_free: dict[int, list[int]] = {}
-        free_sizes: list[int] = []  # the keys of rows_with_free, sorted
-        for piece in pieces:
-            at = bisect.bisect_left(free_sizes, piece[1])
-            if at < len(free_sizes):
-                free = free_sizes[at]
-                row = rows_with_free[free].pop()
-                if not rows_with_free[free]:
-                    del rows_with_free[free], free_sizes[at]
-            else:
-                free, row = sequence_length, len(rows)
-                rows.append([])
-            rows[row].append(piece)
-            left = free - piece[1]
-            if left:
-                if left not in rows_with_free:
-                    rows_with_free[left] = []
-                    bisect.insort(free_sizes, left)
-                rows_with_free[left].append(row)
-        return cls(text, sequence_length, tuple(map(tuple, rows)))
+    def pack(cls, texts: Sequence[EncodedText], sequence_length: int, packing: str = "best_fit") -> "PackedRows":
+        """Packs each text by itself; `packing` is a row of `PACKINGS`."""
+        pack = choose(PACKINGS, packing, "packing")
+        layouts = tuple(pack(text, sequence_length) for text in texts)
+        first = (0, *np.cumsum([len(layout) for layout in layouts]).tolist())
+        return cls(tuple(texts), sequence_length, layouts, first)
+
+    def __len__(self) -> int:
+        return self.first[-1]
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(text.num_tokens for text in self.texts)
 
     @property
     def efficiency(self) -> float:
         """The share of the rows' places that hold a token, in (0, 1]."""
-        return self.text.num_tokens / (len(self.rows) * self.sequence_length)
+        return self.num_tokens / (len(self) * self.sequence_length)
+
+    def pieces(self) -> Iterator[Pieces]:
+        """The pieces of all rows, some rows at a time."""
+        for layout in self.layouts:
+            for row in range(0, len(layout), WINDOW):
+                yield layout.pieces(row, min(row + WINDOW, len(layout)))
 
     def row(self, index: int) -> Row:
         """The row at `index` (-1: a row of padding), as arrays [T].
 
-        `inputs`, `targets` (int32 token ids, one apart), `positions` (int32, from 0 in each document), `segment_ids`
-        (int32, a number for each document of a row, 0 for padding) and `weights` (float32, 0 for padding).
+        `inputs`, `targets` (int32 token ids, one apart), `positions` (int32, from 0 in each piece of a document),
+        `segment_ids` (int32, a number for each piece of a row, 0 for padding) and `weights` (float32, 0 for padding).
         """
-        pieces = self.rows[index] if index >= 0 else ()
-        tokens = self.text.tokens
-        row = lay_out([tokens[start : start + length] for start, length in pieces], self.sequence_length)
-        targets = lay_out([tokens[start + 1 : start + 1 + length] for start, length in pieces], self.sequence_length)
+        parts, lengths = [np.zeros(1, np.int32)], np.zeros(0, np.int64)
+        if index >= 0:
+            text = bisect.bisect_right(self.first, index) - 1
+            index -= self.first[text]
+            starts, lengths, _ = self.layouts[text].pieces(index, index + 1)
+            tokens = self.texts[text].tokens
+            # One token more than its inputs, which is its last target.
+            parts = [
+                tokens[start : start + length + 1]
+                for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)
+            ]
+        row = lay_out(np.concatenate([part[:-1] for part in parts]), lengths, self.sequence_length)
+        targets = np.zeros(self.sequence_length, np.int32)
+        targets[: lengths.sum()] = np.concatenate([part[1:] for part in parts])
         weights = (row["segment_ids"] > 0).astype(np.float32)
-        return {"inputs": row.pop("tokens"), "targets": targets["tokens"], **row, "weights": weights}
+        return {"inputs": row.pop("tokens"), "targets": targets, **row, "weights": weights}
 
 
-def lay_out(texts: Sequence[np.ndarray], width: int) -> Row:
-    """Texts one after the other in a row: `tokens`, `positions` (from 0 in each), `segment_ids` (from 1), int32 [width]."""
+def lay_out(tokens: np.ndarray, lengths: np.ndarray, width: int) -> Row:
+    """Texts of these `lengths`, their `tokens` one after the other, in a row of `width`.
+
+    Returns:
+        `tokens`, `positions` (from 0 in each text), `segment_ids` (from 1), all int32 [width], 0 behind the texts.
+    """
     row = {name: np.zeros(width, np.int32) for name in ("tokens", "positions", "segment_ids")}
-    at = 0
-    for segment, text in enumerate(texts, 1):
-        place = slice(at, at + len(text))
-        row["tokens"][place], row["positions"][place], row["segment_ids"][place] = text, np.arange(len(text)), segment
-        at += len(text)
+    row["tokens"][: len(tokens)] = tokens
+    row["positions"][: len(tokens)] = count_up(lengths)
+    row["segment_ids"][: len(tokens)] = np.repeat(np.arange(1, len(lengths) + 1), lengths)
     return row
 
 
@@ -97,35 +102,52 @@ def make_batch(packed: PackedRows, indices: np.ndarray, prepare: PrepareRow, key
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainBatches:
-    """Endless shuffled batches: what step n sees is a function of (seed, n), so resuming needs only the step."""
+    """Endless shuffled batches: what step n sees is a function of (seed, n), so resuming needs only the step.
 
-    packed: PackedRows
-    batch_size: int
-    seed: int
-    prepare: PrepareRow
+    Each epoch of a text is a new permutation of its rows.
+    """
 
-    def indices(self, step: int) -> np.ndarray:
-        """The rows of the batch of `step` (from 0): each epoch is a new permutation of all rows, [batch_size]."""
-        at = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        epochs, places = np.divmod(at, len(self.packed.rows))
-        return np.concatenate(
-            [
-                _permutation(self.seed, int(epoch), len(self.packed.rows))[places[epochs == epoch]]
-                for epoch in np.unique(epochs)
-            ]
-        )
+    def __init__(
+        self, packed: PackedRows, batch_size: int, seed: int, prepare: PrepareRow, weights: Sequence[float] = (1.0,)
+    ):
+        """`weights`: the share of the rows that each of the texts gets, not scaled.
+
+        Raises:
+            ConfigError: a text gets less than one row in 10,000.
+        """
+        self.packed, self.batch_size, self.seed, self.prepare = packed, batch_size, seed, prepare
+        self._mixture = Mixture.of_weights(weights, seed)
+        self._sizes = np.diff(packed.first)  # rows of each text
+        if len(weights) != len(packed.texts):
+            raise ValueError(f"{len(weights)} weights for {len(packed.texts)} texts")
+
+    def indices(self, step: int, rows: slice = slice(None)) -> np.ndarray:
+        """The rows of the batch of `step` (from 0), or some of them: int64 [B]."""
+        numbers = np.arange(step * self.batch_size, (step + 1) * self.batch_size)[rows]
+        texts, places = self._mixture.at(numbers)
+        epochs, places = np.divmod(places, self._sizes[texts])
+        for text, epoch in {*zip(texts.tolist(), epochs.tolist(), strict=True)}:
+            here = (texts == text) & (epochs == epoch)
+            places[here] = shuffled(places[here], int(self._sizes[text]), (self.seed, text, epoch))
+        return np.array(self.packed.first)[texts] + places
 
     def __call__(self, step: int, rows: slice = slice(None)) -> Batch:
         """The batch of `step`, or the `rows` of it that this process needs."""
         keys = [(self.seed, step, row) for row in range(self.batch_size)]
-        return make_batch(self.packed, self.indices(step)[rows], self.prepare, keys[rows])
+        return make_batch(self.packed, self.indices(step, rows), self.prepare, keys[rows])
 
+    def epochs(self, step: int) -> np.ndarray:
+        """How often the rows of each text were seen before `step`, float64 [texts]."""
+        return self._mixture.counts(step * self.batch_size) / self._sizes
 
-@functools.lru_cache(maxsize=2)  # a batch may have rows of two epochs
-def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(size)
+    def tokens(self, step: int) -> float:
+        """How many tokens were seen before `step`, if the rows of a text are equally full."""
+        return float(self.epochs(step) @ [text.num_tokens for text in self.packed.texts])
+
+    def steps_of_one_epoch(self, most: int) -> int:
+        """The steps, at most so many, before any row would be seen for the second time."""
+        return bisect.bisect_right(range(most + 1), 1.0, key=lambda step: self.epochs(step).max()) - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,10 +159,10 @@ class ValidBatches:
     prepare: PrepareRow
 
     def __len__(self) -> int:
-        return -(-len(self.packed.rows) // self.batch_size)
+        return -(-len(self.packed) // self.batch_size)
 
     def __call__(self, number: int, rows: slice = slice(None)) -> Batch:
         """The batch of this number, or the `rows` of it that this process needs."""
         at = np.arange(number * self.batch_size, (number + 1) * self.batch_size)[rows]
-        indices = np.where(at < len(self.packed.rows), at, -1)
+        indices = np.where(at < len(self.packed), at, -1)
         return make_batch(self.packed, indices, self.prepare, [(index,) for index in at])

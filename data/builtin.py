@@ -79,4 +79,6 @@ def read_builtin(source: str) -> Iterator[Document]:
 
 def attribution(source: str) -> str:
     """Who made a source and under what license, as far as we know it."""
+    if source.startswith("hf:"):
+        return "a data set in Hugging Face's form; its card names its makers and its license"
     return ATTRIBUTION.get(source.partition("/")[0], "the user's own text")

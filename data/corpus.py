@@ -1,20 +1,33 @@
-"""A corpus ready to train on: split, tokenized, cached by content."""
+"""A corpus ready to train on: of sources, tokenized here and cached by content, or of a prepared folder."""
 
 import dataclasses
 import io
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from common.errors import UserError, require
+from common.errors import UserError, choose, require
 from common.files import digest
+from data.builtin import attribution
 from data.cache import Cache
+from data.cleaning import STEPS
 from data.document import Document
+from data.encoded import EncodedText, encode_texts
+from data.packing import PACKINGS
+from data.prepared import is_prepared, read_prepared, refuse_other_options, refuse_other_tokenizer
+from data.selection import DEDUP, select
+from data.skipped import Skipped
 from data.sources import read_documents, split_sources
 from data.split import split_documents
 from data.tokenizer import Tokenizer, TokenizerConfig, train
+
+# By the name in `data.on_end`: whether a row may be seen more than once.
+ON_END = {"repeat": True, "stop": False}
+TOKENIZER_BYTES = 100_000_000  # of text that a tokenizer is trained on, where documents are in an order without meaning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +39,14 @@ class DataConfig:
     valid_fraction: float
     sequence_length: int
     cache_dir: str
+    text_field: str = "text"
+    skip_bad: bool = False
+    clean: tuple[str, ...] = ()
+    dedup: str = "none"
+    packing: str = "best_fit"
+    weights: tuple[float, ...] = ()
+    temperature: float = 1.0
+    on_end: str = "repeat"
 
     def __post_init__(self):
         object.__setattr__(self, "train", split_sources(self.train))
@@ -33,31 +54,41 @@ class DataConfig:
         require(len(self.train) > 0, "train is empty; give a file, a glob, or builtin:hsk")
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodedText:
-    """Documents as one line of tokens.
-
-    Attributes:
-        tokens: uint16 or int32 [1 + total]: end-of-text, then every document followed by end-of-text. So a document
-            that starts at `starts[i]` has the inputs `tokens[start : start + length]` and, one further, its targets.
-        starts: int64 [documents].
-        num_bytes: of the documents' text in UTF-8, separators not counted.
-    """
-
-    tokens: np.ndarray
-    starts: np.ndarray
-    num_bytes: int
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each document, its end-of-text included."""
-        return np.diff(self.starts, append=len(self.tokens) - 1)
+        require(self.text_field != "", "text_field is empty; name the field that holds the text")
+        for spec in self.clean:
+            choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
+        choose(DEDUP, self.dedup, "dedup")
+        choose(PACKINGS, self.packing, "packing")
+        choose(ON_END, self.on_end, "on_end")
+        require(self.temperature > 0, f"temperature={self.temperature} must be above 0")
+        if len(self.train) > 1:  # one may be a prepared folder, which has sources of its own
+            _require_weights(self.weights, self.train, "")
+        if self.weights:
+            require(
+                min(self.weights) > 0,
+                f"weights={self.weights} must be above 0; leave a source out of data.train instead",
+            )
+            require(
+                self.temperature == 1, "temperature makes weights of the sources' sizes; with weights, leave it at 1.0"
+            )
 
     @property
-    def num_tokens(self) -> int:
-        return len(self.tokens) - 1
+    def keeps_order(self) -> bool:
+        """Whether documents stay in the order of the sources; what selects among them gives them one of its own."""
+        return not self.clean and self.dedup == "none"
+
+
+def _require_weights(weights: Sequence[float], sources: Sequence[str], section: str) -> None:
+    require(
+        not weights or len(weights) == len(sources) == len(set(sources)),
+        f"{section}weights={weights} must be one number for each of the {len(sources)} different sources of data.train",
+    )
+
+
+Texts = dict[str, list[str]]  # by source
+
+# What matters in training; all other fields have done their work once text is tokens.
+TRAINING_FIELDS = ("train", "sequence_length", "cache_dir", "packing", "weights", "temperature", "on_end")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,69 +96,185 @@ class Corpus:
     """What a run learns from.
 
     Attributes:
-        valid: validation text by source.
-        fingerprint: a hash of every document and of the tokenizer; equal fingerprints mean equal batches.
+        train, valid: text by source.
+        origin: what a run's folder keeps of it: "sources" with their attribution, and the "fingerprint", a hash of every
+            document and of the tokenizer; equal fingerprints mean equal batches.
+        sources: those of the training text, as `data.weights` counts them.
+        skipped: what was left out as broken, to be told to the user; None: nothing may be.
     """
 
     tokenizer: Tokenizer
-    train: EncodedText
-    valid: dict[str, EncodedText]
-    fingerprint: str
+    train: Mapping[str, EncodedText]
+    valid: Mapping[str, EncodedText]
+    origin: Mapping[str, Any]
+    sources: tuple[str, ...]
+    skipped: Skipped | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        return self.origin["fingerprint"]
+
+    @property
+    def num_tokens(self) -> int:
+        """Those to train on."""
+        return sum(text.num_tokens for text in self.train.values())
 
 
 def load_corpus(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Corpus:
-    """Reads, splits and tokenizes the sources; a tokenizer is trained on the training side if none is given.
+    """What `data.train` names: a prepared folder, or sources, whose documents are selected and tokenized now.
 
-    The trained tokenizer and the tokens are cached under a hash of all that they depend on, so that a stale cache is
-    never used.
+    Of sources the tokenizer is trained on the training side if none is given; it and the tokens are cached under a hash
+    of all that they depend on, so that a stale cache is never used.
 
     Raises:
-        ConfigError, UserError: sources that cannot be read, or too little text.
+        ConfigError, UserError: sources that cannot be read, too little text, or a prepared folder that is damaged or was
+            prepared with other options or another tokenizer.
     """
-    cache = Cache(Path(os.path.expanduser(data.cache_dir)))
-    documents = list(read_documents(data.train))
-    if data.valid:
-        train_documents, valid_documents = documents, list(read_documents(data.valid))
+    if any(map(is_prepared, data.train)):
+        require(len(data.train) == 1, "data.train: a prepared folder stands alone; prepare all the sources together")
+        corpus = _open_prepared(data, tokenizer)
     else:
-        train_documents, valid_documents = split_documents(documents, data.valid_fraction)
+        corpus = _tokenize_sources(data, tokenizer)
+    _require_weights(data.weights, corpus.sources, "data.")
+    if corpus.num_tokens <= data.sequence_length:
+        raise UserError(
+            f"the training text is {corpus.num_tokens} tokens, less than one sequence of data.sequence_length="
+            f"{data.sequence_length}; give more text or a shorter sequence"
+        )
+    return corpus
+
+
+def _open_prepared(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Corpus:
+    folder = Path(os.path.expanduser(data.train[0]))
+    prepared = read_prepared(folder)
+    if isinstance(tokenizer, TokenizerConfig):
+        refuse_other_options(folder, prepared.manifest, preparation_options(data, tokenizer))
+    else:
+        refuse_other_options(folder, prepared.manifest, preparation_options(data, None))
+        refuse_other_tokenizer(folder, prepared.tokenizer, tokenizer)
+    manifest = prepared.manifest
+    origin = {
+        "sources": {source: facts["attribution"] for source, facts in manifest["sources"].items()},
+        "fingerprint": manifest["fingerprint"],
+        "prepared": str(folder.absolute()),
+    }
+    return Corpus(prepared.tokenizer, prepared.train, prepared.valid, origin, tuple(manifest["options"]["data.train"]))
+
+
+def preparation_options(data: DataConfig, tokenizer: TokenizerConfig | None) -> dict[str, Any]:
+    """The settings that tokens depend on, by dotted key; None: the tokenizer is not trained here."""
+    options = {f"data.{name}": value for name, value in dataclasses.asdict(data).items() if name not in TRAINING_FIELDS}
+    trained = {} if tokenizer is None else dataclasses.asdict(tokenizer)
+    return options | {f"tokenizer.{name}": value for name, value in trained.items()}
+
+
+def _tokenize_sources(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Corpus:
+    cache = Cache(Path(os.path.expanduser(data.cache_dir)))
+    skipped = Skipped() if data.skip_bad else None
+    documents = list(read_documents(data.train, data.text_field, skipped))
+    held_out = list(read_documents(data.valid, data.text_field, skipped)) if data.valid else None
+    train_texts, valid_texts = (_split if data.keeps_order else _select)(documents, held_out, data, cache)
 
     if isinstance(tokenizer, TokenizerConfig):
-        texts = [document.text for document in train_documents]
+        sizes = [_num_bytes(texts) for texts in train_texts.values()]
+        texts = list(tokenizer_sample(train_texts.values(), sizes, sum(sizes) if data.keeps_order else TOKENIZER_BYTES))
         key = digest("tokenizer", repr(tokenizer), *texts)
         model = cache.get(key) or cache.put(key, train(texts, tokenizer).model)
         tokenizer = Tokenizer(model)
 
-    def encode(documents: Sequence[Document]) -> tuple[str, EncodedText]:
-        texts = [document.text for document in documents]
-        key = digest("tokens", tokenizer.model, *texts)
-        blob = cache.get(key) or cache.put(key, _to_blob(encode_texts(texts, tokenizer)))
-        return key, _from_blob(blob)
+    keys = []
 
-    by_source: dict[str, list[Document]] = {}
-    for document in valid_documents:
-        by_source.setdefault(document.source, []).append(document)
-    train_key, encoded = encode(train_documents)
-    valid = {source: encode(documents) for source, documents in by_source.items()}
-    if encoded.num_tokens <= data.sequence_length:
-        raise UserError(
-            f"the training text is {encoded.num_tokens} tokens, less than one sequence of data.sequence_length="
-            f"{data.sequence_length}; give more text or a shorter sequence"
-        )
-    fingerprint = digest(train_key, *(key for key, _ in valid.values()))
-    return Corpus(tokenizer, encoded, {source: text for source, (_, text) in valid.items()}, fingerprint)
+    def encode(by_source: Texts) -> dict[str, EncodedText]:
+        encoded = {}
+        for source, texts in by_source.items():
+            key = digest("tokens", tokenizer.model, *texts)
+            blob = cache.get(key) or cache.put(key, _to_blob(encode_texts(texts, tokenizer)))
+            keys.append(key)
+            encoded[source] = _from_blob(blob)
+        return encoded
+
+    encoded_train = encode(train_texts)
+    keys.append("valid")
+    encoded_valid = encode(valid_texts)
+    sources = {source: attribution(source) for source in (*data.train, *data.valid)}
+    origin = {"sources": sources, "fingerprint": digest(*keys)}
+    return Corpus(tokenizer, encoded_train, encoded_valid, origin, data.train, skipped)
 
 
-def encode_texts(texts: Sequence[str], tokenizer: Tokenizer) -> EncodedText:
-    """All `texts` as one line of tokens; see `EncodedText`."""
-    pieces = tokenizer.encode_all(texts)
-    lengths = np.array([len(piece) + 1 for piece in pieces], np.int64)
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    tokens = np.full(
-        1 + lengths.sum(), tokenizer.end_of_text, np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.int32
-    )
-    for start, piece in zip(starts, pieces, strict=True):
-        tokens[start + 1 : start + 1 + len(piece)] = piece
-    return EncodedText(tokens, starts, sum(len(text.encode()) for text in texts))
+def tokenizer_sample(
+    by_source: Iterable[Iterable[str]], sizes: Sequence[int], most: int = TOKENIZER_BYTES
+) -> Iterator[str]:
+    """The first texts of each source, so that they are some `most` bytes together, and each has its share.
+
+    `sizes`: bytes of each source. That is a random sample where texts are in the order of a hash.
+    """
+    share = min(1, most / sum(sizes))
+    for texts, size in zip(by_source, sizes, strict=True):
+        left = size * share
+        for text in texts:
+            if left <= 0:
+                break
+            yield text
+            left -= len(text.encode())
+
+
+def _num_bytes(texts: Iterable[str]) -> int:
+    return sum(len(text.encode()) for text in texts)
+
+
+def _split(documents: list[Document], held_out: list[Document] | None, data: DataConfig, _) -> tuple[Texts, Texts]:
+    """Texts to train on and to validate, in the order of the sources."""
+
+    def by_source(side: list[Document]) -> Texts:
+        texts: Texts = {}
+        for document in side:
+            texts.setdefault(document.source, []).append(document.text)
+        return texts
+
+    if held_out is None:
+        documents, held_out = split_documents(documents, data.valid_fraction)
+    return by_source(documents), by_source(held_out)
+
+
+def _select(
+    documents: list[Document], held_out: list[Document] | None, data: DataConfig, cache: Cache
+) -> tuple[Texts, Texts]:
+    """Texts to train on and to validate, as `data.selection` selects and orders them."""
+    given = (part for each in (*documents, *(held_out or ())) for part in (each.source, repr(each.key), each.text))
+    options = (data.clean, data.dedup, data.valid_fraction, None if held_out is None else len(held_out))
+    key = digest("selection", repr(options), *given)
+    blob = cache.get(key)
+    if blob is None:
+        selection = select(documents, held_out, data.clean, data.dedup, data.valid_fraction)
+        sides = [
+            {source: list(selection.texts.read(numbers)) for source, numbers in side.items()}
+            for side in (selection.train, selection.valid)
+        ]
+        blob = cache.put(key, json.dumps(sides, ensure_ascii=False).encode())
+    train_texts, valid_texts = json.loads(blob)
+    return train_texts, valid_texts
+
+
+def mixture_weights(data: DataConfig, corpus: Corpus) -> tuple[float, ...]:
+    """The share of the rows that each text of `corpus.train` gets, not scaled; (): they are one text.
+
+    With a temperature T, sizes to the power of 1 / T (mT5, Xue et al. 2020, arXiv:2010.11934; T5, arXiv:1910.10683,
+    section 3.5.2): at 1 in proportion to their size, and the more alike the higher it is.
+
+    Raises:
+        UserError: a source that has a weight has no document to train on.
+    """
+    if data.weights:
+        for source in corpus.sources:
+            if source not in corpus.train:
+                raise UserError(
+                    f"data.weights: no document of {source} is left to train on; leave it out, or set data.valid"
+                )
+        of_source = dict(zip(corpus.sources, data.weights, strict=True))
+        return tuple(of_source[source] for source in corpus.train)
+    if data.temperature != 1:
+        return tuple(text.num_tokens ** (1 / data.temperature) for text in corpus.train.values())
+    return ()
 
 
 def _to_blob(encoded: EncodedText) -> bytes:

@@ -24,18 +24,15 @@ def split_documents(documents: Sequence[Document], valid_fraction: float) -> tup
         UserError: the text is one line without sentences.
     """
 
-    def split(bound: float) -> tuple[list[Document], list[Document]]:
-        train, valid = [], []
-        for document, value in zip(documents, hashes, strict=True):
-            (valid if value < bound else train).append(document)
-        return train, valid
-
-    hashes = [_hash(document) for document in documents]
-    train, valid = split(valid_fraction * 2**64)
+    train, valid = [], []
+    for document in documents:
+        (valid if is_held_out(document, valid_fraction) else train).append(document)
     if not (train and valid):
         train, valid = _hold_out_ends(documents, valid_fraction, LINE)
     if not valid:
-        train, valid = split(min(hashes) + 1)
+        lowest = min(map(_hash, documents))
+        train = [document for document in documents if _hash(document) != lowest]
+        valid = [document for document in documents if _hash(document) == lowest]
     if not train:
         train, valid = _hold_out_ends(documents, valid_fraction, SENTENCE)
     if not valid:
@@ -44,6 +41,11 @@ def split_documents(documents: Sequence[Document], valid_fraction: float) -> tup
             "sentence to hold out for validation; put documents between blank lines, or give --config.data.valid=FILE"
         )
     return train, valid
+
+
+def is_held_out(document: Document, valid_fraction: float) -> bool:
+    """Whether a document validates, by the hash of its key alone."""
+    return _hash(document) < valid_fraction * 2**64
 
 
 def _hash(document: Document) -> int:

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 from common.errors import ConfigError, UserError, require
 from data.tokenizer import Tokenizer
 from generation.completion import check_use, complete, encode_prompts
 from generation.config import GenerationConfig
 from generation.options import OPTIONS, Given, configure
+from generation.prompts import Prompt
 from generation.reports import Pace, print_completions, tell
 from generation.speculative import Draft
 from model import TransformerConfig
 from model.parameters import Params
-
-
-class Prompt(NamedTuple):
-    """A text to continue, and where it stands, for messages; "" where there is no need to say."""
-
-    text: str
-    where: str = ""
 
 
 class Answers:
@@ -73,7 +66,7 @@ class Answers:
             try:
                 encode_prompts([prompt.text], self._config, self._tokenizer, slide)
             except UserError as error:
-                raise ConfigError(f"{prompt.where}: {error}" if prompt.where else str(error)) from error
+                raise ConfigError(f"{prompt.where}: {error}") from error
             texts.append(prompt.text)
         return texts
 
@@ -122,13 +115,14 @@ class Answers:
         self.answer([prompt], given, number, poll)
         tell(self.pace)
 
-    def answer_all(self, batches: Iterable[Sequence[str]], given: Given) -> None:
-        """`answer` for each batch."""
+    def answer_all(self, batches: Iterable[Sequence[Prompt]], given: Given) -> None:
+        """`answer` for each batch, of which each prompt is checked first."""
         number = 0
         for prompts in batches:
+            texts = self.check_prompts(prompts, given)
             if number and not self._as_json:
                 print("---")
-            self.answer(prompts, given, number)
-            number += len(prompts)
+            self.answer(texts, given, number)
+            number += len(texts)
         if number:
             tell(self.pace)

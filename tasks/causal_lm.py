@@ -13,13 +13,10 @@ def add_prefix(row: Row, generator: np.random.Generator) -> Row:
     They see each other both ways, and only what follows them is a target (Raffel et al. 2020, arXiv:1910.10683, section
     3.2.1).
     """
-    prefix = np.zeros(row["inputs"].shape, bool)
-    weights = row["weights"].copy()
-    for segment in range(1, row["segment_ids"].max(initial=0) + 1):
-        (places,) = np.nonzero(row["segment_ids"] == segment)
-        size = generator.integers(1, max(2, len(places)))
-        prefix[places[:size]] = True
-        weights[places[: size - 1]] = 0
+    segments, positions = row["segment_ids"], row["positions"]
+    sizes = generator.integers(1, np.maximum(2, np.bincount(segments)))[segments]
+    prefix = (segments > 0) & (positions < sizes)
+    weights = np.where(positions < sizes - 1, np.float32(0), row["weights"])
     return row | {"prefix": prefix, "weights": weights}
 
 

@@ -61,6 +61,8 @@ def choose(
         if count + sizes[index] <= wanted or not chosen_words:
             chosen_words.append(words[index])
             count += sizes[index]
+        if count >= wanted:
+            break
     return maskable & np.isin(word, chosen_words)
 
 

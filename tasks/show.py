@@ -29,7 +29,7 @@ TITLES = {
 
 def show(name: str, document: str, tokenizer: Tokenizer, seed: int = 0) -> str:
     """What the objective `name` makes of a document, as a Markdown table: a row an array, a column a place."""
-    packed = PackedRows.pack(encode_texts([document], tokenizer), 64)
+    packed = PackedRows.pack([encode_texts([document], tokenizer)], 64)
     prepare = TASKS[name].prepare(packed, tokenizer, CORRUPTION)
     row = prepare(packed.row(0), np.random.default_rng(seed))
 

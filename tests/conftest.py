@@ -1,10 +1,11 @@
-"""Set before JAX starts: tests run on eight virtual CPU devices, and never touch the user's cache."""
+"""Set before JAX starts: tests run on eight virtual CPU devices, fetch nothing and never touch the user's cache."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 

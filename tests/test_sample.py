@@ -187,7 +187,7 @@ def test_prompts_of_a_file_are_answered_in_order_and_the_same_whatever_the_batch
 
 def test_of_several_prompts_the_one_that_is_too_long_is_named_before_any_is_answered(call, run):
     status, output, error = call("--ckpt", run, "--prompt", "zh:", "--prompt", "好" * 100)
-    assert status == 2 and output == "" and is_one_line(error) and "prompt 2: a prompt of 100 tokens" in error
+    assert status == 2 and output == "" and is_one_line(error) and "--prompt '好" in error and "a prompt of 100 tokens" in error
 
 
 def test_a_prompt_that_is_too_long_slides_where_it_may(call, run):

@@ -10,6 +10,20 @@ def test_a_sample_prompt_that_is_too_long_is_refused_before_training(command, tm
     assert "Traceback" not in done.stderr and not (tmp_path / "run" / "config.json").exists()
 
 
+def test_what_is_left_out_is_told_once(command, tmp_path):
+    text = tmp_path / "text.jsonl"
+    text.write_text("no\n" + '{"text": "The cat sees the dog. The dog sees the cat."}\n' * 40)
+    flags = (*SHORT, "--workdir", str(tmp_path / "run"), f"--config.data.train={text}", "--config.data.skip_bad=True")
+    small = ("--config.tokenizer.model_type=char", "--config.tokenizer.byte_fallback=False")
+    done = command("train.py", *flags, *small, f"--config.training.sample_prompts={'The' * 200}", cwd=None)
+    assert done.returncode == 2 and "too long" in done.stderr
+    told = [line for line in done.stderr.splitlines() if "left out" in line]
+    assert told == [
+        "warning: left out as broken (data.skip_bad): 1 lines, rows or files: "
+        f"{text}, line 1: not JSON (Expecting value)"
+    ]
+
+
 def test_no_sample_prompts_no_samples(command, tmp_path):
     none = "--config.training.sample_prompts=()"
     done = command("train.py", *SHORT, "--workdir", str(tmp_path / "run"), none, cwd=None)

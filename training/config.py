@@ -189,7 +189,9 @@ def harmful_changes(before: Settings, after: Settings) -> list[str]:
         values = flatten(settings)
         texts = {key: value for key, value in values.items() if isinstance(value, str | tuple | list)}
         texts |= {key: split_sources(texts[key]) for key in ("data.train", "data.valid") if key in texts}
-        return values | {key: value if isinstance(value, str) else ",".join(value) for key, value in texts.items()}
+        return values | {
+            key: value if isinstance(value, str) else ",".join(map(str, value)) for key, value in texts.items()
+        }
 
     before, after = plain(before), plain(after)
     harmless = set(HARMLESS)
@@ -220,6 +222,10 @@ def _checked(key: str, value: Any, kind) -> Any:
             return None
         (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
     if typing.get_origin(kind) is tuple:
+        if typing.get_args(kind)[0] is float:
+            if isinstance(value, (tuple, list)):
+                return tuple(_checked(key, item, float) for item in value)
+            raise ConfigError(f"{key}={value!r} must be a tuple of numbers, such as (0.7, 0.3)")
         if isinstance(value, str):
             value = split_sources(value) if key.startswith("data.") else (value,)
         if isinstance(value, (tuple, list)) and all(isinstance(item, str) for item in value):

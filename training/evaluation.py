@@ -30,7 +30,7 @@ class Evaluator:
         Where every token is a target, "bits_per_byte" as well and, of several sources, "bits_per_byte/SOURCE" of each.
         """
         sums = {source: self._sums(params, batches) for source, batches in self._batches.items()}
-        sizes = {source: batches.packed.text.num_bytes for source, batches in self._batches.items()}
+        sizes = {source: batches.packed.texts[0].num_bytes for source, batches in self._batches.items()}
         total, weight = map(sum, zip(*sums.values(), strict=True))
         values = {"loss": total / weight, "perplexity": perplexity(total / weight)}
         if self._every_token:

@@ -1,5 +1,6 @@
 """The loop: batches in, steps, evaluations, checkpoints and reports out."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
@@ -8,7 +9,8 @@ import jax
 
 from common.errors import UserError, require
 from data.batches import PackedRows, PrepareRow, TrainBatches, ValidBatches
-from data.corpus import Corpus, EncodedText
+from data.corpus import ON_END, Corpus, EncodedText, mixture_weights
+from data.mapped import join
 from tasks import TASKS
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
@@ -20,6 +22,7 @@ from training.model_size import count_parameters, flops_per_token
 from training.monitor import Monitor
 from training.optimizer import make_optimizer, make_schedule
 from training.plot import plot_losses
+from training.prefetch import prefetch
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, local_rows, make_mesh, put_batch
 from training.signals import StopSignal
@@ -64,12 +67,17 @@ class Trainer:
         )
         row_length = task.row_length(config.data.sequence_length, config.corruption)
 
-        def pack(text: EncodedText) -> tuple[PackedRows, PrepareRow]:
-            packed = PackedRows.pack(text, row_length)
+        def pack(texts: Sequence[EncodedText]) -> tuple[PackedRows, PrepareRow]:
+            packed = PackedRows.pack(texts, row_length, config.data.packing)
             return packed, task.prepare(packed, corpus.tokenizer, config.corruption)
 
-        packed, prepare = pack(corpus.train)
-        self.batches = TrainBatches(packed, training.batch_size, config.seed, prepare)
+        texts = [*corpus.train.values()]
+        weights = mixture_weights(config.data, corpus)
+        packed, prepare = pack(texts if weights else [join(texts)])
+        self.batches = TrainBatches(packed, training.batch_size, config.seed, prepare, weights or (1.0,))
+        if not ON_END[config.data.on_end]:
+            training = dataclasses.replace(training, num_steps=self._steps_of_one_epoch())
+            self.config = config = dataclasses.replace(config, training=training)
         self.microbatch = training.batch_size // training.microbatches  # rows that memory is meant for at once
         self.optimizer = make_optimizer(config.optimizer, training.num_steps)
         self.abstract = abstract_state(config.model, self.optimizer, config.seed, self.mesh)
@@ -79,7 +87,7 @@ class Trainer:
         eval_step = make_eval_step(config.model, task, config.loss, self.mesh)
         valid = {}
         for source, text in corpus.valid.items():
-            packed, prepare = pack(text)
+            packed, prepare = pack([text])
             valid[source] = ValidBatches(packed, self.microbatch, prepare)
         self.evaluate = Evaluator(eval_step, valid, task.every_token, self.mesh)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
@@ -107,7 +115,9 @@ class Trainer:
             with self._writing():
                 plot_losses(self.folder.metrics, self.folder.loss_plot, title=self.folder.path.name)
         best = self.checkpoints.best_step()
-        self.display.say(f"done: {self.folder.path} (newest step {num_steps}, best step {best}, curve in loss.png)")
+        self.display.say(
+            f"done: {self.folder.path} (newest step {num_steps}, best step {best}, {self._epochs()}, curve in loss.png)"
+        )
         samples = self.write_samples(state.params)
         if jax.process_index() == 0:
             for sample in samples:
@@ -125,14 +135,15 @@ class Trainer:
     ) -> tuple[TrainState, int | None]:
         """Steps until the end or a signal; the last state, saved, and the signal's number."""
         training = self.config.training
-        with StopSignal() as stop:
+        steps = range(start, training.num_steps)
+        with StopSignal() as stop, prefetch(lambda step: self._batch(step, training.batch_size), steps) as batches:
             began = time.perf_counter()
             step_function = compile_train_step(self.train_step, self.abstract, self._batch(start, training.batch_size))
             self.display.say(f"compiled in {time.perf_counter() - began:.1f} s")
             self.display.start(start, training.num_steps)
             monitor.start()
-            for step in range(start + 1, training.num_steps + 1):
-                state, metrics = step_function(state, self._batch(step - 1, training.batch_size))
+            for step, batch in enumerate(batches, start + 1):
+                state, metrics = step_function(state, batch)
                 monitor.add(step, metrics)
                 last = step == training.num_steps
                 valid_loss = None
@@ -242,15 +253,33 @@ class Trainer:
         counts = count_parameters(self.abstract.params)
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         say(f"parameters: {sum(counts.values()):,} ({parts}); computed in {config.model.dtype}")
-        packed = self.batches.packed
-        row_tokens = packed.efficiency * packed.sequence_length
-        seen = config.training.num_steps * config.training.batch_size * row_tokens
-        valid = sum(text.num_tokens for text in self.corpus.valid.values())
+        packed, valid = self.batches.packed, sum(text.num_tokens for text in self.corpus.valid.values())
+        num_bytes = sum(text.num_bytes for text in packed.texts)
         say(
-            f"text: {self.corpus.train.num_tokens:,} tokens to train on ({self.corpus.train.num_bytes:,} bytes, rows "
-            f"{packed.efficiency:.1%} full), {valid:,} to validate; {self.corpus.tokenizer.vocab_size:,} pieces"
+            f"text: {packed.num_tokens:,} tokens to train on ({num_bytes:,} bytes, rows {packed.efficiency:.1%} full), "
+            f"{valid:,} to validate; {self.corpus.tokenizer.vocab_size:,} pieces"
         )
+        steps = config.training.num_steps
+        seen = self.batches.tokens(steps)
         say(
-            f"run: {config.training.num_steps:,} steps, {seen:,.0f} tokens, {seen / self.corpus.train.num_tokens:.1f} "
-            f"epochs, {seen / sum(counts.values()):.2f} tokens a parameter"
+            f"run: {steps:,} steps, {seen:,.0f} tokens, {self._epochs()}, {seen / sum(counts.values()):.2f} tokens a parameter"
         )
+
+    def _epochs(self) -> str:
+        """How often the run sees its text, or the text of each source where these have weights."""
+        epochs = self.batches.epochs(self.config.training.num_steps)
+        if len(epochs) == 1:
+            return f"{epochs[0]:.1f} epochs"
+        return "epochs of " + ", ".join(
+            f"{source}: {number:.1f}" for source, number in zip(self.corpus.train, epochs, strict=True)
+        )
+
+    def _steps_of_one_epoch(self) -> int:
+        """How long the run is if no row is to be seen twice."""
+        steps = self.batches.steps_of_one_epoch(self.config.training.num_steps)
+        if steps == 0:
+            raise UserError(
+                f"data.on_end='stop': a source has fewer rows than a batch takes of it; lower training.batch_size="
+                f"{self.batches.batch_size}, or set data.on_end=repeat"
+            )
+        return steps

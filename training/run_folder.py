@@ -2,7 +2,7 @@
 
 config.json       the settings, every key
 tokenizer.model   SentencePiece; or, of published weights, spiece.model or tokenizer.json, and the files beside it
-data.json         sources with their attribution, sizes, and a fingerprint of the text
+data.json         sources with their attribution, the prepared folder if they came from one, a fingerprint of the text
 checkpoints/N/    parameters and optimizer state after step N
 metrics.jsonl     what was measured, a line each; events.* the same for TensorBoard
 loss.png          the curve

@@ -1,4 +1,4 @@
-"""A small tokenizer."""
+"""A small tokenizer, and files to read."""
 
 import pytest
 
@@ -29,3 +29,16 @@ def tokenizer_config():
 def tokenizer():
     """Pieces for a few words and most of their characters, bytes for all the rest."""
     return train(TEXTS, TokenizerConfig(400, "bpe", 0.98, True, True))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """`write(name, content)`: a file in the test's folder, its path as text."""
+
+    def make(name: str, content: str | bytes) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return make

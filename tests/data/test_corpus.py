@@ -1,5 +1,6 @@
 import dataclasses
 import errno
+import json
 
 import numpy as np
 import pytest
@@ -46,6 +47,14 @@ def calls(monkeypatch):
     return called
 
 
+def all_texts(corpus) -> list:
+    return [*corpus.train.values(), *corpus.valid.values()]
+
+
+def num_train_tokens(corpus) -> int:
+    return sum(text.num_tokens for text in corpus.train.values())
+
+
 def texts_of(encoded, tokenizer) -> list[str]:
     """The documents, read back from the tokens as `EncodedText` describes them."""
     assert encoded.tokens[0] == tokenizer.end_of_text
@@ -62,14 +71,16 @@ def texts_of(encoded, tokenizer) -> list[str]:
 
 def test_a_corpus_is_the_text_again(load):
     corpus = load(TEXT + "\n\n你好")
-    train = texts_of(corpus.train, corpus.tokenizer)
     ((source, encoded),) = corpus.valid.items()
+    assert list(corpus.train) == [source]
+    train_text = corpus.train[source]
+    train = texts_of(train_text, corpus.tokenizer)
     valid = texts_of(encoded, corpus.tokenizer)
     assert sorted(train + valid) == sorted((TEXT + "\n\n你好").split("\n\n"))
     assert source.endswith("text.txt") and 0 < len(valid) < len(train)
-    assert corpus.train.num_bytes == sum(len(text.encode()) for text in train)
+    assert train_text.num_bytes == sum(len(text.encode()) for text in train)
     assert encoded.num_bytes == sum(len(text.encode()) for text in valid)
-    assert corpus.train.num_tokens == corpus.train.lengths.sum() == sum(len(text) + 1 for text in train)
+    assert train_text.num_tokens == train_text.lengths.sum() == sum(len(text) + 1 for text in train)
 
 
 def test_bytes_are_counted_in_utf8(tokenizer):
@@ -88,14 +99,14 @@ def test_tokens_take_two_bytes_where_these_are_enough(tokenizer):
     assert encode_texts(["a"], Large()).tokens.tolist() == [1, 65535, 1]
     Large.vocab_size += 1
     encoded = encode_texts(["a"], Large())
-    assert encoded.tokens.dtype == np.int32 and encoded.tokens.tolist() == [1, 65536, 1]
+    assert encoded.tokens.dtype == np.uint32 and encoded.tokens.tolist() == [1, 65536, 1]
 
 
 def test_validation_text_of_its_own_leaves_all_the_rest_for_training(load, tmp_path):
     for name in ("one", "two"):
         (tmp_path / f"{name}.jsonl").write_text('{"text": "has one line, not in any document"}\n' * 2)
     corpus = load(TEXT, valid=f"{tmp_path}/one.jsonl,{tmp_path}/two.jsonl")
-    assert texts_of(corpus.train, corpus.tokenizer) == TEXT.split("\n\n")
+    assert texts_of(*corpus.train.values(), corpus.tokenizer) == TEXT.split("\n\n")
     assert list(corpus.valid) == [f"{tmp_path}/one.jsonl", f"{tmp_path}/two.jsonl"]
     assert all(len(encoded.starts) == 2 for encoded in corpus.valid.values())
 
@@ -110,7 +121,7 @@ def test_the_tokenizer_is_trained_on_the_training_side_only(load):
 def test_a_tokenizer_that_is_given_is_used(load, tokenizer, calls):
     corpus = load(TEXT, tokenizer)
     assert corpus.tokenizer is tokenizer and "train" not in calls
-    assert texts_of(corpus.train, tokenizer)[0] in TEXT
+    assert texts_of(*corpus.train.values(), tokenizer)[0] in TEXT
 
 
 def test_equal_fingerprints_are_equal_text_and_tokenizer(load, tokenizer):
@@ -148,7 +159,7 @@ def test_text_shorter_than_a_sequence_is_refused_with_what_to_do(load):
     tokens = int(str(caught.value).split("is ")[1].split(" tokens")[0])
     with pytest.raises(UserError):
         load(text, sequence_length=tokens)
-    assert load(text, sequence_length=tokens - 1).train.num_tokens == tokens
+    assert num_train_tokens(load(text, sequence_length=tokens - 1)) == tokens
 
 
 @pytest.mark.parametrize(
@@ -176,7 +187,7 @@ def test_the_second_time_nothing_is_computed(load, calls):
     second = load(TEXT)
     assert len(calls) == 3
     assert second.tokenizer.model == first.tokenizer.model and second.fingerprint == first.fingerprint
-    for old, new in zip((first.train, *first.valid.values()), (second.train, *second.valid.values()), strict=True):
+    for old, new in zip(all_texts(first), all_texts(second), strict=True):
         np.testing.assert_array_equal(new.tokens, old.tokens)
         np.testing.assert_array_equal(new.starts, old.starts)
         assert new.tokens.dtype == old.tokens.dtype and new.num_bytes == old.num_bytes
@@ -193,7 +204,7 @@ def test_changed_text_and_options_are_computed_anew(load, calls, tokenizer_confi
         calls.clear()
         corpus = load(**change)
         assert calls.count("train") == 1 and "encode_texts" in calls
-        text = texts_of(corpus.train, corpus.tokenizer) + texts_of(*corpus.valid.values(), corpus.tokenizer)
+        text = texts_of(*corpus.train.values(), corpus.tokenizer) + texts_of(*corpus.valid.values(), corpus.tokenizer)
         assert sorted(text) == sorted(change["text"].split("\n\n"))
 
 
@@ -226,7 +237,7 @@ def test_a_damaged_entry_is_made_again(load, calls, tmp_path, damage):
     calls.clear()
     second = load(TEXT)
     assert calls == ["train", "encode_texts", "encode_texts"]
-    np.testing.assert_array_equal(second.train.tokens, first.train.tokens)
+    np.testing.assert_array_equal(all_texts(second)[0].tokens, all_texts(first)[0].tokens)
     calls.clear()
     load(TEXT)
     assert calls == []
@@ -249,3 +260,25 @@ def test_a_cache_that_cannot_be_used_is_one_clear_error(load, tmp_path, monkeypa
 
     monkeypatch.setattr(data.cache, "write_whole", fail)
     assert f"cannot be used (No space left on device); {remedy}" in refusal(load)
+
+
+# What cannot be read.
+
+
+def test_the_field_and_what_is_broken_reach_the_reader(load, write):
+    lines = [json.dumps({"body": text}) for text in TEXT.split("\n\n")]
+    plain = load(TEXT)
+    assert plain.skipped is None
+    assert load("", train=write("a.jsonl", "\n".join(lines)), text_field="body").fingerprint == plain.fingerprint
+    broken = write("b.jsonl", "\n".join([*lines[:30], "no", *lines[30:], "{}"]))
+    with pytest.raises(UserError, match=r"b\.jsonl, line 31: not JSON"):
+        load("", train=broken, text_field="body")
+    corpus = load("", train=broken, text_field="body", skip_bad=True)
+    assert corpus.fingerprint == plain.fingerprint
+    assert corpus.skipped.count == 2 and f"{broken}, line 31: not JSON" in corpus.skipped.summary()
+
+
+def test_what_is_broken_is_counted_in_both_sides(load, write):
+    source = write("a.jsonl", "no\n" + json.dumps({"text": TEXT}))
+    assert load(TEXT, valid=source, skip_bad=True).skipped.count == 1
+    assert load(TEXT, train=source, valid=source, skip_bad=True).skipped.count == 2

@@ -6,7 +6,13 @@ from tasks import TASKS, CorruptionConfig
 def row(*lengths, padding=3):
     segments = np.repeat([*range(1, len(lengths) + 1), 0], [*lengths, padding])
     tokens = np.arange(len(segments), dtype=np.int32)
-    return {"inputs": tokens, "targets": tokens + 1, "segment_ids": segments, "weights": (segments > 0) * np.float32(1)}
+    return {
+        "inputs": tokens,
+        "targets": tokens + 1,
+        "positions": np.concatenate([np.arange(length) for length in lengths] + [np.zeros(padding, int)]),
+        "segment_ids": segments,
+        "weights": (segments > 0) * np.float32(1),
+    }
 
 
 def test_causal_lm_takes_rows_as_they_are():

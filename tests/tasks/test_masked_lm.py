@@ -14,7 +14,7 @@ from tests.tasks.conftest import TEXTS
 
 @pytest.fixture(scope="module")
 def packed(tokenizer):
-    return PackedRows.pack(encode_texts(TEXTS, tokenizer), 96)
+    return PackedRows.pack([encode_texts(TEXTS, tokenizer)], 96)
 
 
 def masked(packed, tokenizer, seed, **options):

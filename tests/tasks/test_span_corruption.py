@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from common.errors import ConfigError
 from data.batches import PackedRows
 from data.corpus import encode_texts
+from data.packing import PACKINGS
 from data.tokenizer import TokenizerConfig, train
 from tasks import TASKS, CorruptionConfig
 from tasks.span_corruption import corrupt, corrupted_lengths, count_noise, noise_mask, row_length
@@ -19,9 +20,11 @@ def test_the_example_of_the_paper():
     words = ["Thank", "you", "for", "inviting", "me", "to", "your", "party", "last", "week"]
     noise = np.isin(words, ["for", "inviting", "last"])
     names = [*words, "<X>", "<Y>", "<Z>"]
-    inputs, targets = corrupt(np.arange(len(words)), noise, [10, 11, 12])
-    assert " ".join(names[token] for token in inputs) == "Thank you <X> me to your party <Y> week"
-    assert " ".join(names[token] for token in targets) == "<X> for inviting <Y> last <Z>"
+    sides = [corrupt(np.arange(10), hidden, np.array([10]), np.array([10, 11, 12])) for hidden in (noise, ~noise)]
+    inputs, targets = (" ".join(names[token] for token in tokens) for tokens, _ in sides)
+    assert inputs == "Thank you <X> me to your party <Y> week"
+    assert targets == "<X> for inviting <Y> last <Z>"
+    assert [lengths.tolist() for _, lengths in sides] == [[9], [6]]
 
 
 def test_the_lengths_of_the_published_models():
@@ -30,38 +33,50 @@ def test_the_lengths_of_the_published_models():
     assert row_length(512, T5) == 568
 
 
-@given(st.integers(1, 300), st.floats(0.05, 0.6), st.floats(1, 8), st.integers(0, 99))
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=8), st.floats(0.05, 0.6), st.floats(1, 8), st.integers(0, 99))
 @settings(max_examples=200, deadline=None)
-def test_the_two_sides_have_the_lengths_foretold_and_hold_the_text_between_them(length, rate, mean, seed):
-    config = CorruptionConfig(rate, mean)
-    tokens = np.arange(1000, 1000 + length)
-    noise = noise_mask(length, config, np.random.default_rng(seed))
-    assert (noise.sum(), (np.diff(noise, prepend=False) & noise).sum()) == count_noise(length, config)
-    inputs, targets = corrupt(tokens, noise, range(300))
-    assert (len(inputs) + 1, len(targets) + 1) == corrupted_lengths(length, config) or not noise.any()
-    spans = np.split(targets, np.flatnonzero(targets < 300))[1:]
-    whole = [part for token in inputs for part in (spans[token][1:] if token < 300 and noise.any() else [token])]
-    assert whole == tokens.tolist()
+def test_the_two_sides_have_the_lengths_foretold_and_hold_the_text_between_them(lengths, rate, mean, seed):
+    config, lengths = CorruptionConfig(rate, mean), np.array(lengths)
+    tokens = np.arange(1000, 1000 + lengths.sum())
+    noise = noise_mask(lengths, config, np.random.default_rng(seed))
+    sides = [corrupt(tokens, hidden, lengths, np.arange(300)) for hidden in (noise, ~noise)]
+    foretold = [part - 1 for part in corrupted_lengths(lengths, config)]  # without ends of text
+    assert [lengths.tolist() for _, lengths in sides] == [part.tolist() for part in foretold]
+    texts = [np.split(array, np.cumsum(lengths)[:-1]) for array in (tokens, noise)]
+    read, written = (np.split(text, np.cumsum(new)[:-1]) for text, new in sides)
+    for text, hidden, inputs, targets in zip(*texts, read, written, strict=True):
+        counted = int(hidden.sum()), int((np.diff(hidden, prepend=False) & hidden).sum())
+        assert counted == tuple(map(int, count_noise(len(text), config)))
+        spans = np.split(targets, np.flatnonzero(targets < 300))[1:]
+        assert [span[0] for span in spans] == list(range(len(spans)))
+        whole = [part for token in inputs for part in (spans[token][1:] if token < 300 and hidden.any() else [token])]
+        assert whole == text.tolist()
 
 
 def test_every_way_to_cut_is_as_likely():
     config = CorruptionConfig(rate=0.5, mean_span_length=2.0)
-    draw = np.random.default_rng(0)
-    masks = [tuple(noise_mask(8, config, draw)) for _ in range(9000)]
-    counts = {mask: masks.count(mask) for mask in set(masks)}
+    masks = noise_mask(np.full(9000, 8), config, np.random.default_rng(0)).reshape(9000, 8)
+    _, counts = np.unique(masks, axis=0, return_counts=True)
     assert len(counts) == 9  # 4 tokens in 2 spans, 3 ways; 4 of text in 2 stretches, 3 ways
-    assert all(abs(count - 1000) < 5 * np.sqrt(1000) for count in counts.values())
+    assert (abs(counts - 1000) < 5 * np.sqrt(1000)).all()
 
 
 @pytest.fixture(scope="module")
-def packed(tokenizer):
-    return PackedRows.pack(encode_texts(TEXTS, tokenizer), row_length(64, T5))
+def text(tokenizer):
+    return encode_texts(TEXTS, tokenizer)
 
 
-def test_a_row_is_two_rows_whose_segments_belong_together(packed, tokenizer):
+@pytest.fixture(scope="module")
+def packed(text):
+    return PackedRows.pack([text], row_length(64, T5))
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_a_row_is_two_rows_whose_segments_belong_together(text, tokenizer, packing):
+    packed = PackedRows.pack([text], row_length(64, T5), packing)
     prepare = TASKS["span_corruption"].prepare(packed, tokenizer, T5)
     shapes = set()
-    for index in range(-1, len(packed.rows)):
+    for index in range(-1, len(packed)):
         fed = prepare(packed.row(index), np.random.default_rng(index + 1))
         shapes.add(tuple((name, array.shape, array.dtype) for name, array in sorted(fed.items())))
         segments = range(1, packed.row(index)["segment_ids"].max() + 1)

@@ -151,6 +151,9 @@ def test_each_key_is_missed(key):
         ({"data__train": 3}, "data.train=3 must be a string or a tuple of strings"),
         ({"data__train": None}, "data.train=None must be a string or a tuple of strings"),
         ({"data__train": ("a.txt", 3)}, "data.train=('a.txt', 3) must be a string or a tuple of strings"),
+        ({"data__weights": 0.5}, "data.weights=0.5 must be a tuple of numbers, such as (0.7, 0.3)"),
+        ({"data__weights": "0.7;0.3"}, "data.weights='0.7;0.3' must be a tuple of numbers, such as (0.7, 0.3)"),
+        ({"data__weights": (0.7, "a")}, "data.weights='a' must be float, not str"),
         ({"training__sample_prompts": {"a"}}, "training.sample_prompts={'a'} must be a string or a tuple of strings"),
         ({"optimizer__learning_rate": "fast"}, "optimizer.learning_rate='fast' must be float, not str"),
         ({"optimizer__learning_rate": False}, "optimizer.learning_rate=False must be float, not bool"),
@@ -210,6 +213,14 @@ def test_sources_from_the_command_line(override, key, value):
     assert getattr(config.data, key) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "weights"), [("(0.7, 3)", (0.7, 3.0)), ("0.7,3", (0.7, 3.0)), ("()", ()), ("[1, 2]", (1.0, 2.0))]
+)
+def test_weights_from_the_command_line(text, weights):
+    config = build_config(load_settings(ROOT / "configs/base.py", [f"data.weights={text}"]))
+    assert config.data.weights == weights
+
+
 # Values.
 
 
@@ -228,8 +239,28 @@ def test_sources_from_the_command_line(override, key, value):
         ({"tokenizer__model_type": "BPE"}, "tokenizer.model_type='BPE' is not known (did you mean 'bpe'?)"),
         ({"tokenizer__vocab_size": 2}, "tokenizer.vocab_size=2 must be at least 3"),
         ({"data__train": " , "}, "data.train is empty"),
+        ({"data__text_field": ""}, "data.text_field is empty; name the field that holds the text"),
         ({"data__sequence_length": 0}, "data.sequence_length=0 must be at least 2"),
         ({"data__valid_fraction": 2}, "data.valid_fraction=2.0 must be between 0 and 1"),
+        (
+            {"data__packing": "bestfit"},
+            "data.packing='bestfit' is not known (did you mean 'best_fit'?); choose from: best_fit",
+        ),
+        ({"data__on_end": "loop"}, "data.on_end='loop' is not known; choose from: repeat, stop"),
+        ({"data__temperature": 0}, "data.temperature=0.0 must be above 0"),
+        (
+            {"data__weights": (1, 2, 3)},
+            "data.weights=(1.0, 2.0, 3.0) must be one number for each of the 2 different sources",
+        ),
+        (
+            {"data__train": ("a.txt", "a.txt"), "data__weights": (1, 2)},
+            "data.weights=(1.0, 2.0) must be one number for each of the 2 different sources",
+        ),
+        (
+            {"data__weights": (1, 0)},
+            "data.weights=(1.0, 0.0) must be above 0; leave a source out of data.train instead",
+        ),
+        ({"data__weights": (1, 2), "data__temperature": 2}, "data.temperature makes weights of the sources' sizes"),
         ({"loss__label_smoothing": -0.1}, "loss.label_smoothing=-0.1 must be in [0, 1)"),
         ({"optimizer__name": "adam_w"}, "optimizer.name='adam_w' is not known (did you mean 'adamw'?)"),
         ({"optimizer__learning_rate": 0}, "optimizer.learning_rate=0.0 must be above 0"),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from common.errors import ConfigError, UserError
+from data.corpus import mixture_weights
 from training.checkpoints import Checkpoints
 from training.metrics_writer import read_metrics
 
@@ -140,7 +141,7 @@ def test_no_more_rows_at_once_than_a_microbatch(make_trainer):
     assert trainer.train() == 0
     (valid,) = trainer.evaluate._batches.values()
     assert rows == [2] * (1 + 2 * len(valid))  # step 2 is saved without, 4 and 6 with an evaluation
-    assert len(valid) == -(-len(valid.packed.rows) // 2)
+    assert len(valid) == -(-len(valid.packed) // 2)
 
 
 def test_reports_and_checkpoints_do_not_change_what_is_learned(make_trainer, whole):
@@ -249,3 +250,88 @@ def test_samples_are_shown_at_each_evaluation_and_printed_at_the_end(make_traine
     trainer.train()
     assert said.lines.count("    one\n    two") == 1
     assert capsys.readouterr().out == "one\ntwo\n\n"
+
+
+# The data.
+
+
+@pytest.fixture
+def two_sources(text_file, tmp_path):
+    """Two files of different sizes, as data.train has them."""
+    documents = text_file.read_text().split("\n\n")
+    for name, part in (("large", documents[:150]), ("little", documents[150:])):
+        (tmp_path / f"{name}.txt").write_text("\n\n".join(part))
+    return f"{tmp_path}/large.txt,{tmp_path}/little.txt"
+
+
+@pytest.mark.parametrize("packing", ["best_fit", "contiguous", "pad"])
+def test_sources_with_weights_in_every_packing(make_trainer, two_sources, said, packing):
+    changes = {"data__train": two_sources, "data__weights": (1, 3), "data__packing": packing}
+    trainer = make_trainer(**changes)
+    assert trainer.train() == 0
+    large, little = trainer.batches.epochs(6)
+    assert little > 5 * large
+    (run,) = [line for line in said.lines if line.startswith("run: 6 steps")]
+    assert re.search(rf"epochs of \S+large\.txt: {large:.1f}, \S+little\.txt: {little:.1f},", run)
+    assert "epochs of" in said.lines[-1] and said.lines[-1].startswith("done: ")
+    (text,) = [line for line in said.lines if line.startswith("text: ")]
+    assert f"rows {trainer.batches.packed.efficiency:.1%} full" in text
+
+
+def test_a_mixture_resumes_exactly(make_trainer, two_sources):
+    changes = {"data__train": two_sources, "data__weights": (1, 3), "data__packing": "contiguous"}
+    changes["optimizer__schedule"] = "constant"
+    for folder, steps in (("whole", 6), ("half", 3), ("half", 6)):
+        trainer = make_trainer(folder, **changes, training__num_steps=steps)
+        assert trainer.train() == 0
+        if folder == "whole":
+            expected = losses(trainer)
+    assert losses(trainer) == expected
+
+
+def test_a_temperature_makes_sources_more_alike(make_trainer, two_sources):
+    changes = {"data__train": two_sources}
+    sizes = [text.num_tokens for text in make_trainer(**changes).corpus.train.values()]
+    for temperature, shares in ((2.0, np.sqrt(sizes)), (1e9, [1, 1])):
+        trainer = make_trainer(**changes, data__temperature=temperature)
+        rows = trainer.batches.epochs(5000) * np.diff(trainer.batches.packed.first)
+        np.testing.assert_allclose(rows / rows.sum(), np.array(shares) / sum(shares), atol=1e-4)
+
+
+def test_a_source_with_a_weight_and_no_text_is_refused(make_trainer, two_sources, monkeypatch):
+    from training import loop
+
+    monkeypatch.setattr(loop, "mixture_weights", lambda data, train: mixture_weights(data, dict([*train.items()][:1])))
+    with pytest.raises(UserError, match=r"data\.weights: no document of \S+little\.txt is left to train on"):
+        make_trainer(data__train=two_sources, data__weights=(1, 1))
+
+
+def test_a_run_stops_at_the_end_of_its_text(make_trainer, said):
+    trainer = make_trainer(data__on_end="stop", training__num_steps=10_000)
+    steps = trainer.config.training.num_steps
+    assert steps == len(trainer.batches.packed) // 8
+    assert trainer.train() == 0
+    assert any(line.startswith(f"run: {steps} steps, ") and " 1.0 epochs" in line for line in said.lines)
+    assert trainer.checkpoints.steps()[-1] == steps
+    assert make_trainer(data__on_end="stop").config.training.num_steps == 6
+    with pytest.raises(UserError, match=r"data\.on_end='stop': a source has fewer rows than a batch takes"):
+        make_trainer(data__on_end="stop", training__batch_size=4096)
+
+
+def test_what_goes_wrong_with_a_batch_is_told_and_leaves_the_checkpoints(make_trainer, whole):
+    trainer = make_trainer()
+    prepare, calls = trainer.batches.prepare, []
+
+    def fail_in_step_5(row, generator):
+        calls.append(row)
+        if len(calls) > 42:
+            raise UserError("a shard cannot be read")
+        return prepare(row, generator)
+
+    trainer.batches.prepare = fail_in_step_5
+    with pytest.raises(UserError, match="a shard cannot be read"):
+        trainer.train()
+    trainer.checkpoints.wait()
+    assert trainer.checkpoints.steps() == [3]
+    trainer = make_trainer()
+    assert trainer.train() == 0 and losses(trainer) == whole[0]

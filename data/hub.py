@@ -1,0 +1,105 @@
+"""Data sets in Hugging Face's forms, by the package `datasets`: `hf:NAME[/CONFIG][:SPLIT]`.
+
+NAME is one of
+    a folder (`hf:my_data`, `hf:/home/me/data:test`): what `save_to_disk` wrote, or files as the Hub keeps them;
+    a name on the Hub: `hf:OWNER/DATASET` or `hf:OWNER/DATASET/CONFIG`. Two parts are always an owner and a data set.
+
+A folder that is there comes first, so `./` or `/` before the name is never needed, but for a CONFIG: `hf:./my_data/CONFIG`.
+SPLIT is what follows the last colon; "train" where there is none.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from common.errors import ConfigError, UserError, choose
+from data.files import guarded, reason
+from data.packages import import_package
+from data.readers import check_texts, no_column
+from data.skipped import Report, stop
+
+PREFIX = "hf:"
+SAVED = ("state.json", "dataset_dict.json")  # one of them is in what save_to_disk wrote
+
+
+class HubName(NamedTuple):
+    name: str
+    config: str | None
+    split: str | None
+    is_folder: bool
+
+
+def parse_hub(source: str) -> HubName:
+    """What `hf:…` names, by the rules above.
+
+    Raises:
+        ConfigError: it names nothing in this form, or a folder that is not there.
+    """
+    rest = os.path.expanduser(source.removeprefix(PREFIX))
+    if os.path.isdir(rest):
+        return HubName(rest, None, None, True)
+    name, colon, split = rest.rpartition(":") if ":" in rest else (rest, "", "")
+    parts = name.split("/")
+    is_path = name.startswith((".", "/", "~"))
+    if os.path.isdir(name) and split:
+        return HubName(name, None, split, True)
+    if not name or (colon and not split) or (not is_path and (len(parts) > 3 or not all(parts))):
+        raise ConfigError(
+            f"{source!r} names no data set; write hf:OWNER/DATASET, hf:OWNER/DATASET/CONFIG:SPLIT or hf:FOLDER"
+        )
+    if is_path:
+        folder, _, config = name.rpartition("/")
+        if not os.path.isdir(folder):
+            raise ConfigError(f"no data at {source!r}: there is no folder {name}")
+        return HubName(folder, config, split or None, True)
+    return HubName("/".join(parts[:2]), "/".join(parts[2:]) or None, split or None, False)
+
+
+def read_hub(source: str, field: str, report: Report = stop) -> Iterator[str]:
+    """The texts in a field of a data set, read as a stream, in order.
+
+    Raises:
+        ConfigError: no such split or data set.
+        UserError: it cannot be read, or lacks the field; by `report`, if it stops: a row is no text.
+        MissingPackage: `datasets` is not installed.
+    """
+    rows = _open(source)
+    names = rows.column_names
+    if names is not None:
+        if field not in names:
+            raise UserError(f"{source}: {no_column(field, names)}")
+        rows = rows.select_columns([field])
+    place = f"{source}, row"
+    try:
+        yield from check_texts(_values(guarded(rows, place), source, field), field, place, report)
+    except UserError as error:  # of the rest
+        report(error)
+
+
+def _values(rows: Iterator[dict[str, Any]], source: str, field: str) -> Iterator[tuple[int, Any]]:
+    for number, row in enumerate(rows, 1):
+        if field not in row:
+            raise UserError(f"{source}, row {number}: {no_column(field, row)}")
+        yield number, row[field]
+
+
+def _open(source: str):
+    """A Dataset or an IterableDataset."""
+    name, config, split, is_folder = parse_hub(source)
+    datasets = import_package("datasets", source)
+    logging.getLogger("datasets").setLevel(logging.CRITICAL)  # it raises what it logs
+    try:
+        if not (is_folder and any(os.path.exists(os.path.join(name, file)) for file in SAVED)):
+            return datasets.load_dataset(name, config, split=split or "train", streaming=True)
+        found = datasets.load_from_disk(name)
+    except Exception as error:  # datasets raises errors of many kinds
+        what = f"{source}, config {config!r} of {name}" if config else source
+        raise UserError(f"cannot read {what}: {reason(error)}") from error
+    if isinstance(found, datasets.DatasetDict):
+        return choose(found, split or "train", f"{source}: split")
+    if split not in (None, found.split):
+        raise ConfigError(
+            f"{source}: what is saved there is {found.split or 'one data set without splits'}; leave out :{split}"
+        )
+    return found

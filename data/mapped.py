@@ -1,0 +1,70 @@
+"""What grows with the corpus, on disk instead of in memory; and several texts as one."""
+
+import bisect
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from data.corpus import EncodedText
+
+WINDOW = 1 << 18  # documents, or rows, that are looked through at a time
+
+
+def write_mapped(windows: Iterable[Sequence[np.ndarray]], dtypes: Sequence[type]) -> list[np.ndarray]:
+    """Arrays [N] of these types, which come window by window, all of them together; there must be something in them.
+
+    They lie memory-mapped in files that have no name, and that are gone with the process.
+
+    Raises:
+        UserError: the disk with the temporary files is full.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(tempfile.TemporaryFile()) for _ in dtypes]
+            for arrays in windows:
+                for file, array, dtype in zip(files, arrays, dtypes, strict=True):
+                    file.write(np.ascontiguousarray(array, dtype).data)
+            for file in files:
+                file.flush()
+            return [np.asarray(np.memmap(file, dtype, "r")) for file, dtype in zip(files, dtypes, strict=True)]
+    except OSError as error:
+        raise UserError(
+            f"cannot write {tempfile.gettempdir()} ({error.strerror or error}); make room there, or set TMPDIR"
+        ) from error
+
+
+class JoinedTokens:
+    """The tokens of several texts as one line, for reading slices that lie in one of them."""
+
+    def __init__(self, texts: Sequence["EncodedText"], first: np.ndarray):
+        self._texts, self._first = texts, first.tolist()
+
+    def __len__(self) -> int:
+        return self._first[-1] + 1
+
+    def __getitem__(self, at: slice) -> np.ndarray:
+        text = bisect.bisect_right(self._first, at.start) - 1
+        return self._texts[text].tokens[at.start - self._first[text] : at.stop - self._first[text]]
+
+
+def join(texts: Sequence["EncodedText"]) -> "EncodedText":
+    """The documents of all texts, one text after the other, as one text. Their tokens stay where they are."""
+    if len(texts) == 1:
+        return texts[0]
+    first = np.cumsum([0, *(text.num_tokens for text in texts)])
+
+    def windows():
+        for text, its_first in zip(texts, first[:-1], strict=True):
+            for document in range(0, len(text.starts), WINDOW):
+                yield (text.starts[document : document + WINDOW] + its_first,)
+
+    (starts,) = write_mapped(windows(), [np.int64])
+    num_bytes = sum(text.num_bytes for text in texts)
+    return dataclasses.replace(texts[0], tokens=JoinedTokens(texts, first), starts=starts, num_bytes=num_bytes)

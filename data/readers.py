@@ -1,0 +1,201 @@
+"""The formats of files that hold text: from the name of a file to its texts, one at a time."""
+
+import csv
+import functools
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from common.errors import UserError
+from data.document import check_characters
+from data.files import COMPRESSIONS, bare_name, endings, guarded, open_binary, reason, through
+from data.lines import check_utf8, read_lines
+from data.packages import MissingPackage, import_package
+from data.skipped import Report, stop
+
+Numbered = Iterator[tuple[int, Any]]  # what stands in the text's place of a line or row, with its number, from 1
+
+MAX_CSV_FIELD = 1 << 24  # characters; a quote that is never closed swallows no more
+PARQUET_ROWS = 64  # decoded at a time
+FIELD_REMEDY = "or name another field: --config.data.text_field=NAME"
+
+
+class Format(NamedTuple):
+    read: Callable[[str, str, Report], Numbered]  # (file, field, report)
+    unit: str  # what is numbered
+    packed: bool = True  # whether it is read out of compressed files
+
+
+def read_file(name: str, field: str = "text", report: Report = stop) -> Iterator[str]:
+    """The texts of a file, in order, in the format that its ending tells; plain text where it tells none.
+
+    Raises:
+        UserError: by `report`, if it stops: a line, a row or the file cannot be read; the message names it.
+        MissingPackage: a package is needed to read it.
+    """
+    form, packed = endings(name)
+    read, unit, may_be_packed = FORMATS.get(form, FORMATS[".txt"])
+    try:
+        if packed and not may_be_packed:
+            tool = COMPRESSIONS[packed].command
+            raise UserError(f"{name}: {form} is not read out of {packed}; unpack it first, with {tool} -d")
+        yield from check_texts(read(name, field, report), field, f"{name}, {unit}", report)
+    except MissingPackage:
+        raise
+    except UserError as error:  # of the file, or its rest
+        report(error)
+
+
+def check_texts(values: Iterable[tuple[int, Any]], field: str, place: str, report: Report) -> Iterator[str]:
+    """Those of the numbered values that are texts and hold more than white space; the others are reported."""
+    for number, value in values:
+        try:
+            if not isinstance(value, str):
+                raise UserError(f'"{field}" is {type(value).__name__}, not a string')
+            check_characters(value)
+        except UserError as error:
+            report(UserError(f"{place} {number}: {error}"))
+        else:
+            if value.strip():
+                yield value
+
+
+def no_column(field: str, names: Iterable[str]) -> str:
+    """The message where a table lacks the field."""
+    names = list(names)
+    some = ", ".join(map(repr, names[:8])) + (", …" if len(names) > 8 else "")
+    return f'no "{field}" column, only {some or "none"}; rename one, {FIELD_REMEDY}'
+
+
+def _read_text(name: str, field: str, report: Report) -> Numbered:
+    """What stands between blank lines, or the whole file where there is none."""
+    numbered = enumerate(read_lines(name), 1)
+    for is_blank, group in itertools.groupby(numbered, lambda line: line[1].isspace()):
+        if not is_blank:
+            numbers, lines = zip(*group, strict=True)
+            text = "".join(lines).strip("\n")
+            try:
+                check_utf8(name, numbers[0], text)
+            except UserError as error:
+                report(error)
+            else:
+                yield numbers[0], text
+
+
+def read_jsonl(name: str, field: str, report: Report = stop, remedy: str = "") -> Numbered:
+    """What stands in a field of the objects on each line.
+
+    Raises:
+        UserError: by `report`, if it stops: a line is none; the message names it.
+    """
+    for number, line in enumerate(read_lines(name), 1):
+        if line.isspace():
+            continue
+        try:
+            check_utf8(name, number, line)
+            value = json.loads(line.strip("\n"))[field]
+        except UserError as error:
+            report(error)
+        except (ValueError, RecursionError) as error:
+            report(UserError(f"{name}, line {number}: not JSON ({getattr(error, 'msg', error)})"))
+        except (KeyError, TypeError):
+            message = f'no "{field}" field; each line must be {{"{field}": "…"}}{remedy}'
+            report(UserError(f"{name}, line {number}: {message}"))
+        else:
+            yield number, value
+
+
+def _read_csv(name: str, field: str, report: Report) -> Numbered:
+    """Rows as in RFC 4180, the first with the columns' names; a row is numbered by the line that it begins in."""
+    rows = _csv_rows(name)
+    first, header = next(rows, (1, [field]))
+    if isinstance(header, UserError):
+        raise header
+    check_utf8(name, first, ",".join(header))
+    if field not in header:
+        raise UserError(f"{name}, line {first}: {no_column(field, header)}")
+    for number, row in rows:
+        try:
+            if isinstance(row, UserError):
+                raise row
+            check_utf8(name, number, ",".join(row))
+            if len(row) != len(header):
+                raise _not_csv(name, number, f"{len(row)} fields where the header has {len(header)}")
+        except UserError as error:
+            report(error)
+        else:
+            yield number, row[header.index(field)]
+
+
+def _csv_rows(name: str) -> Iterator[tuple[int, list[str] | UserError]]:
+    """The rows that are not empty, or the error in place of one, each with the line that it begins in."""
+    csv.field_size_limit(MAX_CSV_FIELD)
+    rows = csv.reader(read_lines(name, newline=""), strict=True)
+    while True:
+        number = rows.line_num + 1
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            yield number, _not_csv(name, number, str(error))
+            continue
+        if row is None:
+            return
+        if row:
+            yield number, row
+
+
+def _not_csv(name: str, number: int, why: str) -> UserError:
+    remedy = 'a text with commas, quotes or line ends stands in quotes, and those in it are doubled: ""'
+    return UserError(f"{name}, line {number}: not CSV ({why}); {remedy}")
+
+
+def _read_parquet(name: str, field: str, report: Report) -> Numbered:
+    parquet = import_package("pyarrow.parquet", name)
+    with open_binary(name) as file:
+        try:
+            table = parquet.ParquetFile(file)
+        except Exception as error:  # pyarrow raises errors of many kinds
+            raise UserError(f"{name} is damaged or not Parquet ({reason(error)}); fetch it again") from error
+        if field not in table.schema_arrow.names:
+            raise UserError(f"{name}: {no_column(field, table.schema_arrow.names)}")
+        values = (
+            value
+            for group in range(table.num_row_groups)  # all of them at once would all be held in memory
+            for batch in table.iter_batches(batch_size=PARQUET_ROWS, row_groups=[group], columns=[field])
+            for value in batch.column(0)
+        )
+        for number, value in enumerate(guarded(values, f"{name}, row"), 1):
+            try:
+                text = value.as_py()
+            except UnicodeDecodeError as error:
+                report(UserError(f"{name}, row {number}: not UTF-8 (byte 0x{error.object[error.start]:02x})"))
+            else:
+                yield number, text
+
+
+def _refuse_json(name: str, field: str, report: Report) -> Numbered:
+    form, packed = endings(name)
+    old = bare_name(name)
+    convert = through(name, "jq -c '.[]'", old[: len(old) - len(form + packed)] + ".jsonl")
+    raise UserError(
+        f'{name}: .json is not read, only JSONL, which has {{"{field}": "…"}} on each line and ends in .jsonl; '
+        f"a list of such objects is converted by: {convert}"
+    )
+
+
+FORMATS = {
+    ".txt": Format(_read_text, "line"),
+    ".md": Format(_read_text, "line"),
+    ".jsonl": Format(functools.partial(read_jsonl, remedy=f", {FIELD_REMEDY}"), "line"),
+    ".csv": Format(_read_csv, "line"),
+    ".parquet": Format(_read_parquet, "row", packed=False),
+    ".json": Format(_refuse_json, "line"),
+}
+IN_FOLDERS = tuple(ending for ending in FORMATS if ending != ".json")  # the others are read where they are named
+
+
+def is_text_file(name: str) -> bool:
+    """Whether a file of this name is read where its folder is."""
+    form, packed = endings(name)
+    return form in IN_FOLDERS and (not packed or FORMATS[form].packed)

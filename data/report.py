@@ -1,0 +1,163 @@
+"""What people read about a prepared folder: report.md, with pictures and samples; the manifest says the same to programs."""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.files import write_whole
+
+BARS = 0.4  # inches of a picture for each bar
+
+
+def write_report(folder: Path, content: Mapping[str, Any], lengths: Mapping[str, Sequence[np.ndarray]]) -> None:
+    """Writes report.md and its pictures.
+
+    Args:
+        content: of the manifest.
+        lengths: tokens of each document, int64 [documents] for each source of a split.
+    """
+    stages, splits = content["stages"], content["splits"]
+    draw_lengths(folder / "lengths.png", lengths)
+    rates = {
+        f"{source} ({split})": part["tokens"] / part["bytes"]
+        for split, parts in splits.items()
+        for source, part in parts.items()
+    }
+    draw_bars(folder / "tokens_a_byte.png", rates, "tokens a byte")
+    parts = [
+        "# What this folder holds",
+        "## Sources",
+        markdown(
+            ("source", "documents", "bytes", "origin and license"),
+            (
+                (source, facts["documents"], facts["bytes"], facts["attribution"])
+                for source, facts in content["sources"].items()
+            ),
+        ),
+    ]
+    if content["skipped"] is not None:
+        skipped = content["skipped"]
+        parts += [f"{skipped['count']:,} lines, rows or files could not be read and were left out (`data.skip_bad`)."]
+        parts += ["\n".join(f"- {line(example)}" for example in skipped["examples"])] if skipped["examples"] else []
+    parts += ["## Stages", markdown(*stage_table(stages))]
+    taken = {f"{number}. {stage['name']}": 100 * taken_share(stage) for number, stage in enumerate(stages) if number}
+    if taken:
+        draw_bars(folder / "stages.png", taken, "% of bytes taken")
+        parts += ["![What each stage took](stages.png)"]
+    parts += [
+        "## Tokens",
+        markdown(*split_table(splits)),
+        "![Lengths of documents](lengths.png)",
+        "![Tokens a byte](tokens_a_byte.png)",
+    ]
+    samples = [row for stage in stages for row in sample_rows(stage)]
+    if samples:
+        parts += ["## Samples", markdown(("stage", "what", "before", "after"), samples)]
+    options = "\n".join(f"- `{key}`: {line(repr(value))}" for key, value in content["options"].items())
+    parts += ["## Options", options]
+    write_whole(folder / "report.md", "\n\n".join(parts) + "\n")
+
+
+def stage_table(stages: Sequence[Mapping[str, Any]]) -> tuple[Sequence[str], list[Sequence[Any]]]:
+    """Titles and rows: what each stage took and changed."""
+    names = ("documents_in", "documents_out", "changed", "bytes_in", "bytes_out")
+    titles = ("stage", *(name.replace("_", " ") for name in names), "bytes taken")
+    rows = [(stage["name"], *(stage[name] for name in names), f"{taken_share(stage):.1%}") for stage in stages]
+    return titles, rows
+
+
+def split_table(splits: Mapping[str, Any]) -> tuple[Sequence[str], list[Sequence[Any]]]:
+    """Titles and rows: what each source gave to each split."""
+    rows = [
+        (split, source, part["documents"], part["tokens"], part["bytes"], f"{part['tokens'] / part['bytes']:.3f}")
+        for split, parts in splits.items()
+        for source, part in parts.items()
+    ]
+    return ("split", "source", "documents", "tokens", "bytes", "tokens a byte"), rows
+
+
+def summary(manifest: Mapping[str, Any]) -> str:
+    """Both tables, for a terminal."""
+    return "\n\n".join([plain(*stage_table(manifest["stages"])), plain(*split_table(manifest["splits"]))])
+
+
+def taken_share(stage: Mapping[str, Any]) -> float:
+    """Of the bytes that came to a stage, those that it took; below 0 where it made texts longer."""
+    return 1 - stage["bytes_out"] / stage["bytes_in"] if stage["bytes_in"] else 0.0
+
+
+def sample_rows(stage: Mapping[str, Any]) -> Iterable[Sequence[str]]:
+    for sample in stage["samples"]:
+        before, after = (line(sample[name]) for name in ("before", "after"))
+        yield stage["name"], "dropped" if sample["dropped"] else "changed", before, after
+
+
+def line(text: str) -> str:
+    """Text on one line, in a cell of a table."""
+    return "".join(" " if char.isspace() and char != "\n" else char for char in text.replace("|", "\\|")).replace(
+        "\n", "↵"
+    )
+
+
+def markdown(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table; numbers have commas and stand to the right."""
+    rows = list(rows)
+    marks = ["---" if isinstance(cell, str) else "---:" for cell in (rows[0] if rows else titles)]
+    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in (titles, marks, *rows))
+
+
+def plain(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """The same in columns of equal width."""
+    cells = [titles, *(list(map(_cell, row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    first = next(iter(rows), titles)
+    aligned = [
+        (cell.ljust if isinstance(kind, str) else cell.rjust)(width)
+        for row in cells
+        for cell, width, kind in zip(row, widths, first, strict=True)
+    ]
+    size = len(titles)
+    return "\n".join("  ".join(aligned[at : at + size]).rstrip() for at in range(0, len(aligned), size))
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:,}"
+
+
+def draw_lengths(picture: Path, lengths: Mapping[str, Sequence[np.ndarray]]) -> None:
+    """A histogram of tokens a document, in steps of a factor."""
+    longest = max(int(part.max()) for parts in lengths.values() for part in parts)
+    edges = np.unique(np.geomspace(1, longest + 1, 60).round())
+    axes, save = _picture(picture, 3.5)
+    for split, parts in lengths.items():
+        axes.hist(np.concatenate(parts), edges, label=split, alpha=0.7)
+    axes.set(xscale="log", yscale="log", xlabel="tokens a document", ylabel="documents")
+    axes.legend()
+    save()
+
+
+def draw_bars(picture: Path, values: Mapping[str, float], label: str) -> None:
+    """A bar for each value, the first at the top."""
+    axes, save = _picture(picture, 1 + BARS * len(values))
+    axes.barh(list(values), list(values.values()))
+    axes.invert_yaxis()
+    axes.set(xlabel=label)
+    save()
+
+
+def _picture(path: Path, height: float):
+    from matplotlib.figure import Figure  # half a second to import, and needed only at the end
+
+    figure = Figure(figsize=(8, height), layout="constrained")
+    axes = figure.subplots()
+    axes.grid(alpha=0.3)
+
+    def save() -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # of names that the font lacks
+            figure.savefig(path, dpi=110)
+
+    return axes, save

@@ -1,0 +1,55 @@
+"""Prompts from the command line, from a file or from a stream, each with where it stands."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from common.errors import ConfigError, UserError
+from data.lines import check_utf8, read_lines
+from data.readers import read_jsonl
+from generation.options import text
+
+
+class Prompt(NamedTuple):
+    """A text to continue, and where it stands, for messages."""
+
+    text: str
+    where: str
+
+
+def read_prompts_file(path: Path) -> list[Prompt]:
+    """The lines that are not blank; of .jsonl the field `prompt` of every line, which may be empty.
+
+    Raises:
+        UserError: it cannot be read, is not UTF-8, or holds no prompt; the message names the line.
+    """
+    if ".jsonl" in path.suffixes:
+        numbered = list(read_jsonl(str(path), "prompt"))
+    else:
+        numbered = [(number, line.rstrip("\n")) for number, line in enumerate(read_lines(str(path)), 1) if line.strip()]
+    prompts = []
+    for number, prompt in numbered:
+        where = f"{path}, line {number}"
+        if not isinstance(prompt, str):
+            raise UserError(f'{where}: "prompt" is {type(prompt).__name__}, not a string')
+        check_utf8(str(path), number, prompt)
+        prompts.append(Prompt(prompt, where))
+    if not prompts:
+        raise UserError(f'{path} holds no prompt; write one a line, or {{"prompt": "…"}} where it ends in .jsonl')
+    return prompts
+
+
+def read_stream(stream: TextIO) -> Iterator[Prompt]:
+    """The lines that are not blank, each as soon as it is there.
+
+    Raises:
+        ConfigError: one is not UTF-8.
+    """
+    stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+    for number, line in enumerate(stream, 1):
+        prompt = line.rstrip("\r\n").removeprefix("\ufeff" if number == 1 else "")
+        if prompt.strip():
+            try:
+                yield Prompt(text(prompt), f"line {number}")
+            except ValueError as error:
+                raise ConfigError(f"line {number} {error}") from error

@@ -1,0 +1,93 @@
+"""Makes token shards of text: reads, cleans, leaves out copies, splits, tokenizes. docs/data.md explains it.
+
+    python prepare.py --config configs/base.py --out tokens/base [--config.data.clean=unicode,whitespace ...] [--json]
+    python prepare.py --config configs/base.py --show 3      prints 3 rows as training sees them, and writes nothing
+    python prepare.py --check tokens/base                    reads all of a prepared folder and compares it with its manifest
+
+Then train.py --config.data.train=tokens/base, with the same settings. DIR is there once it is whole, or not at all; after an
+interruption the same line starts over.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from common.command import read_overrides, run_command
+from common.errors import require
+from common.files import new_folder
+
+
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags, and the overrides as "SECTION.KEY=VALUE"."""
+    parser = argparse.ArgumentParser(
+        prog="prepare.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--config", metavar="FILE", help="a config file, as train.py takes it")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="the folder to make")
+    parser.add_argument("--show", metavar="N", type=int, help="print N rows instead")
+    parser.add_argument("--check", metavar="DIR", type=Path, help="check a prepared folder instead")
+    parser.add_argument(
+        "--tokenizer", metavar="DIR", type=Path, help="take the tokenizer of a run's folder, train none"
+    )
+    parser.add_argument(
+        "--shard_tokens", metavar="N", type=int, default=1 << 26, help="in a file (default: %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+    parser.add_argument_group(
+        "settings", "--config.SECTION.KEY=VALUE  any key in configs/base.py; may be given many times"
+    )
+    flags, rest = parser.parse_known_args(arguments)
+    chosen = [name for name in ("out", "show", "check") if getattr(flags, name) is not None]
+    require(len(chosen) == 1, "give one of --out DIR, --show N and --check DIR")
+    require(flags.show is None or flags.show >= 1, f"--show {flags.show} must be at least 1")
+    require(flags.shard_tokens >= 1, f"--shard_tokens {flags.shard_tokens} must be at least 1")
+    if flags.check:
+        require(
+            not rest, f"unknown argument {rest[0]!r}; --check reads a folder, whatever the settings" if rest else ""
+        )
+        return flags, []
+    return flags, read_overrides(rest, flags.config)
+
+
+def main() -> int:
+    flags, overrides = parse(sys.argv[1:])
+
+    # Imported here, so that a wrong flag is answered at once.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # no accelerator is needed, nor held
+    from common.progress import Progress
+    from data.corpus import load_corpus
+    from data.pipeline import prepare, refuse_places
+    from data.prepared import check_files, read_manifest
+    from data.report import summary
+    from data.tokenizer_files import read_tokenizer
+    from training.config import build_config
+    from training.rows import show_rows
+    from training.settings import load_settings
+
+    if flags.check:
+        manifest = read_manifest(flags.check)
+        check_files(flags.check, manifest, list(manifest["files"]))
+        print(json.dumps({"out": str(flags.check), "files": len(manifest["files"])}) if flags.json else "all is well")
+        return 0
+    config = build_config(load_settings(flags.config, overrides))
+    tokenizer = config.tokenizer if flags.tokenizer is None else read_tokenizer(flags.tokenizer.expanduser())
+    require(tokenizer is not None, f"--tokenizer {flags.tokenizer} has no tokenizer; give a run's folder")
+    if flags.show:
+        with tempfile.TemporaryDirectory() as cache:
+            corpus = load_corpus(dataclasses.replace(config.data, cache_dir=cache), tokenizer)
+            print("\n\n".join(show_rows(config, corpus, flags.show)))
+        return 0
+    refuse_places(config.data, flags.out)
+    with new_folder(flags.out) as folder, Progress() as progress:
+        manifest = prepare(config.data, tokenizer, folder, progress, flags.shard_tokens)
+    print(json.dumps({"out": str(flags.out), **manifest}, ensure_ascii=False) if flags.json else summary(manifest))
+    print(flags.out, file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,197 @@
+"""prepare.py as a user runs it: a messy folder, what it says of it, and what train.py does with the result."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from data.builtin import read_builtin
+from tests.conftest import ROOT
+
+CLEAN = ("--config.data.clean=unicode,html,whitespace,min_words=4", "--config.data.dedup=near")
+SMALL = (
+    "--config.tokenizer.vocab_size=900",
+    "--config.data.sequence_length=32",
+    "--config.training.num_steps=2",
+    "--config.training.batch_size=4",
+    "--config.training.log_every=1",
+    "--config.training.eval_every=2",
+    "--config.training.sample_prompts=()",
+    "--config.training.tensorboard=False",
+)
+
+
+def config(name: str = "tiny") -> tuple[str, str]:
+    return "--config", str(ROOT / "configs" / f"{name}.py")
+
+
+@pytest.fixture
+def messy(tmp_path):
+    """A folder with documents in two languages and all that is wrong with text; how many there are of each kind."""
+    texts = [document.text.replace("\n", " ") for document in read_builtin("builtin:hsk")][:600:2]
+    broken = ["no JSON", '{"body": "no text"}', '{"text": 7}']
+    pages = [f"<html><body><p>{text}</p><script>track()</script></body></html>" for text in texts[:20]]
+    wrong_table = [
+        "The café and the naïve résumé of number".encode().decode("latin-1") + f" {number}" for number in range(10)
+    ]
+    near = [f"{text * 3} again" for text in texts[100:110]]
+    lines = [json.dumps({"text": text}) for text in texts[20:]]
+    lines += [
+        json.dumps({"text": text}) for text in (*pages, *wrong_table, *(text * 3 for text in texts[100:110]), *near)
+    ]
+    lines += [json.dumps({"text": text.upper()}) for text in texts[50:80]]  # copies
+    lines += [json.dumps({"text": f"{number}  no"}) for number in range(7)]  # short
+    random.Random(0).shuffle(lines)
+    (tmp_path / "messy").mkdir()
+    (tmp_path / "messy" / "a.jsonl").write_text("\n".join([*lines[:100], *broken]))
+    (tmp_path / "messy" / "b.jsonl").write_text("\n".join(lines[100:]))
+    return {
+        "read": len(lines),
+        "pages": 20,
+        "wrong_table": 10,
+        "short": 7,
+        "copies": 30,
+        "near": 10,
+        "broken": len(broken),
+    }
+
+
+def test_a_messy_folder_comes_out_as_the_report_says(messy, command, tmp_path):
+    source = f"--config.data.train={tmp_path / 'messy'}"
+    refused = command("prepare.py", *config(), "--out", "tokens", source, *SMALL, *CLEAN)
+    assert refused.returncode == 1 and refused.stderr.splitlines()[-1].startswith("prepare.py: ")
+    assert "a.jsonl, line 101: not JSON" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["messy"]
+
+    skip = "--config.data.skip_bad=True"
+    done = command("prepare.py", *config(), "--out", "tokens", "--json", source, skip, *SMALL, *CLEAN)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    said, manifest = json.loads(line), json.loads((tmp_path / "tokens" / "manifest.json").read_text())
+    assert said == {"out": "tokens"} | manifest
+    stages = {stage["name"]: stage for stage in manifest["stages"]}
+    assert manifest["skipped"]["count"] == messy["broken"]
+    assert stages["read"]["documents_out"] == messy["read"]
+    assert stages["unicode"]["changed"] == messy["wrong_table"]
+    assert stages["html"]["changed"] == messy["pages"]
+    assert stages["min_words=4"]["documents_in"] - stages["min_words=4"]["documents_out"] == messy["short"]
+    copies = stages["dedup=near"]["documents_in"] - stages["dedup=near"]["documents_out"]
+    assert messy["copies"] + messy["near"] <= copies <= messy["copies"] + messy["near"] + 10
+    report = (tmp_path / "tokens" / "report.md").read_text()
+    for words in ("| min_words=4 |", "| html | changed |", "the user's own text", 'a.jsonl, line 102: no "text"'):
+        assert words in report
+    for picture in ("lengths.png", "tokens_a_byte.png", "stages.png"):
+        assert (tmp_path / "tokens" / picture).read_bytes().startswith(b"\x89PNG") and f"({picture})" in report
+
+
+@pytest.mark.slow
+def test_training_on_it_is_training_on_its_sources(messy, command, tmp_path):
+    """The same losses, bit for bit; then it resumes, and is refused with a shard cut short."""
+    options = (*SMALL, *CLEAN, "--config.data.skip_bad=True")
+    source = f"--config.data.train={tmp_path / 'messy'}"
+    assert command("prepare.py", *config(), "--out", "tokens", source, *options).returncode == 0
+
+    def losses(workdir: str, *arguments: str):
+        done = command("train.py", *config(), "--workdir", workdir, *options, *arguments)
+        assert done.returncode == 0, done.stderr
+        lines = map(json.loads, (tmp_path / workdir / "metrics.jsonl").read_text().splitlines())
+        return [(line["step"], line["split"], line["loss"]) for line in lines]
+
+    steps, tokens = (
+        ("--config.training.num_steps=4", "--config.optimizer.schedule=constant"),
+        "--config.data.train=tokens",
+    )
+    whole = losses("whole", source, *steps)
+    assert losses("prepared", tokens, *steps[1:])[-1][0] == 2
+    assert losses("prepared", tokens, *steps) == [*whole[:-1], whole[-1]] and whole[-1][0] == 4
+    assert json.loads((tmp_path / "prepared" / "data.json").read_text())["prepared"] == str(tmp_path / "tokens")
+
+    shard = next((tmp_path / "tokens").glob("train-*.bin"))
+    shard.write_bytes(shard.read_bytes()[:-2])
+    for arguments in (
+        ("train.py", *config(), "--workdir", "new", tokens, *options),
+        ("prepare.py", "--check", "tokens"),
+    ):
+        refused = command(*arguments)
+        assert refused.returncode == 1 and refused.stderr.splitlines()[-1].endswith(
+            "prepare it again, or bring back a copy"
+        )
+        assert shard.name in refused.stderr
+
+
+def test_rows_are_shown_as_training_sees_them_and_nothing_is_written(command, tmp_path):
+    (tmp_path / "text.txt").write_text("\n\n".join(f"你好 number {number}" for number in range(100)))
+    done = command(
+        "prepare.py",
+        *config(),
+        "--show",
+        "2",
+        "--config.data.train=text.txt",
+        *SMALL[1:],
+        "--config.tokenizer.vocab_size=285",
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.split("\n\n")
+    assert first.startswith("--- step 1, row 1: ") and second.startswith("--- step 1, row 2: ")
+    assert "[document: " in first and "你好 number " in first and "[padding: " in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--out", "x", "--show", "1"), "give one of --out DIR, --show N and --check DIR"),
+        ((), "give one of --out DIR, --show N and --check DIR"),
+        (("--show", "0"), "--show 0 must be at least 1"),
+        (("--out", "x", "--cofnig.seed=1"), "unknown argument '--cofnig.seed=1'; settings are changed by"),
+        (("--out", "x", "--config.data.train=none.txt"), "no data at 'none.txt'"),
+        (("--out", "x", "--config.data.clean=htlm"), "data.clean='htlm' is not known (did you mean 'html'?)"),
+        (("--out", "x", "--tokenizer", "."), "--tokenizer . has no tokenizer; give a run's folder"),
+    ],
+)
+def test_what_cannot_be_is_one_line(command, tmp_path, arguments, message):
+    done = command("prepare.py", *config(), *arguments)
+    assert done.returncode == 2 and done.stderr.startswith(f"prepare.py: {message}"), done.stderr
+    assert done.stderr.count("\n") == 1 and not any(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_leaves_nothing_that_would_be_read(tmp_path):
+    """Each attempt lives longer than the one before, and removes what that one has left."""
+    texts = [document.text for document in read_builtin("builtin:hsk")]
+    (tmp_path / "text.txt").write_text("\n\n".join(texts))
+    command = [sys.executable, str(ROOT / "prepare.py"), *config(), "--out", "tokens", "--config.data.train=text.txt"]
+    command += ["--shard_tokens", "1000"]
+    killed = 0
+    for stage in ("reading", "training the tokenizer", "tokenizing train", "writing"):
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        while process.poll() is None and not reached(tmp_path, stage):
+            time.sleep(0.005)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            killed += 1
+        process.wait()
+        assert process.returncode in (0, -signal.SIGKILL)
+        assert (tmp_path / "tokens").exists() or process.returncode != 0
+        assert len([path for path in tmp_path.iterdir() if path.name.startswith(".")]) <= 1
+        if (tmp_path / "tokens").exists():  # killed so late that it was whole, which is checked below
+            break
+    assert killed >= 2
+    if not (tmp_path / "tokens").exists():
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["text.txt", "tokens"]
+    subprocess.run([*command[:2], "--check", "tokens"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def reached(folder, stage: str) -> bool:
+    """Whether an attempt has come so far, by what is in its hidden folder."""
+    names = [path.name for path in folder.glob(".tokens.unfinished-*/*")]
+    wanted = {"training the tokenizer": "tokenizer.model", "tokenizing train": "-00009.bin", "writing": "report.md"}
+    if stage == "reading":
+        return bool(list(folder.glob(".tokens.unfinished-*")))
+    return any(name.endswith(wanted[stage]) for name in names)

@@ -1,0 +1,40 @@
+"""Rows of a corpus as text, for people who look at what they train on."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from data.batches import PackedRows, Row, TrainBatches
+from data.corpus import Corpus, mixture_weights
+from data.mapped import join
+from data.tokenizer import Tokenizer
+from tasks import TASKS
+from training.config import RunConfig
+
+
+def show_rows(config: RunConfig, corpus: Corpus, count: int) -> Iterator[str]:
+    """The first `count` rows that a run trains on, before its objective makes inputs and targets of them."""
+    length = TASKS[config.task].row_length(config.data.sequence_length, config.corruption)
+    texts, weights, size = [*corpus.train.values()], mixture_weights(config.data, corpus), config.training.batch_size
+    packed = PackedRows.pack(texts if weights else [join(texts)], length, config.data.packing)
+    batches = TrainBatches(packed, size, config.seed, lambda row, _: row, weights or (1.0,))
+    for number in range(count):
+        step, place = divmod(number, size)
+        index = int(batches.indices(step)[place])
+        yield f"--- step {step + 1}, row {place + 1}: " + show_row(packed.row(index), corpus.tokenizer)
+
+
+def show_row(row: Row, tokenizer: Tokenizer) -> str:
+    """The pieces of documents in a row, each on lines of its own behind what it is, and how much padding there is."""
+    segments, lines = row["segment_ids"], []
+    for segment in range(1, segments.max(initial=0) + 1):
+        tokens = row["inputs"][segments == segment].tolist()
+        begins, ends = (
+            tokens[0] == tokenizer.end_of_text,
+            row["targets"][segments == segment][-1] == tokenizer.end_of_text,
+        )
+        mark = "document" if begins else "document, goes on"
+        lines.append(f"[{mark}: {len(tokens)} tokens] {tokenizer.decode(tokens)}" + ("" if ends else " […]"))
+    padding = int(np.count_nonzero(segments == 0))
+    full = len(segments) - padding
+    return "\n".join([f"{full} tokens, {padding} padding", *lines, *([f"[padding: {padding}]"] if padding else [])])
