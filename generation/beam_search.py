@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from generation.beam import NONE, Beams, Candidates, Search, Texts, expand, select
+from generation.beams import NONE, Beams, Candidates, Search, Texts, expand, select
 from generation.decoder import next_logits, read_prompts
 from generation.rows import Decoded, Method, Status
 from generation.sizes import pad_batch

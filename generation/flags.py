@@ -80,7 +80,7 @@ def parse(arguments: Sequence[str], description: str) -> tuple[argparse.Namespac
     require(there.get("batch_size", 1) >= 1, f"batch_size={there.get('batch_size')} must be at least 1")
     for name, allowed in ALONE.items():
         for other in there if name in there else ():
-            known = other in (name, *allowed) or not there[other]
+            known = other in (name, *allowed) or there[other] is False
             require(known, f"--{other} means nothing with --{name}, which writes no text; give one of them")
     for name, needed in NEEDS.items():
         require(name not in there or needed in there, f"--{name} means nothing without --{needed}")
