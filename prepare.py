@@ -63,6 +63,7 @@ def main() -> int:
     from data.pipeline import prepare, refuse_places
     from data.prepared import check_files, read_manifest
     from data.report import summary
+    from data.skipped import Skipped
     from data.tokenizer_files import read_tokenizer
     from training.config import build_config
     from training.rows import show_rows
@@ -80,13 +81,20 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as cache:
             corpus = load_corpus(dataclasses.replace(config.data, cache_dir=cache), tokenizer)
             print("\n\n".join(show_rows(config, corpus, flags.show)))
+            tell_skipped(corpus.skipped)
         return 0
     refuse_places(config.data, flags.out)
     with new_folder(flags.out) as folder, Progress() as progress:
         manifest = prepare(config.data, tokenizer, folder, progress, flags.shard_tokens)
     print(json.dumps({"out": str(flags.out), **manifest}, ensure_ascii=False) if flags.json else summary(manifest))
+    tell_skipped(None if manifest["skipped"] is None else Skipped(**manifest["skipped"]))
     print(flags.out, file=sys.stderr)
     return 0
+
+
+def tell_skipped(skipped) -> None:
+    if skipped is not None and skipped.count:
+        print(f"warning: {skipped.summary()}", file=sys.stderr)
 
 
 if __name__ == "__main__":
