@@ -30,9 +30,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--out", metavar="DIR", type=Path, help="the folder to make")
     parser.add_argument("--show", metavar="N", type=int, help="print N rows instead")
     parser.add_argument("--check", metavar="DIR", type=Path, help="check a prepared folder instead")
-    parser.add_argument(
-        "--tokenizer", metavar="DIR", type=Path, help="take the tokenizer of a run's folder, train none"
-    )
+    parser.add_argument("--tokenizer", metavar="DIR", type=Path, help="train none: take that of a run's folder")
     parser.add_argument(
         "--shard_tokens", metavar="N", type=int, default=1 << 26, help="in a file (default: %(default)s)"
     )
@@ -45,12 +43,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     require(len(chosen) == 1, "give one of --out DIR, --show N and --check DIR")
     require(flags.show is None or flags.show >= 1, f"--show {flags.show} must be at least 1")
     require(flags.shard_tokens >= 1, f"--shard_tokens {flags.shard_tokens} must be at least 1")
-    if flags.check:
-        require(
-            not rest, f"unknown argument {rest[0]!r}; --check reads a folder, whatever the settings" if rest else ""
-        )
-        return flags, []
-    return flags, read_overrides(rest, flags.config)
+    require(not (flags.check and rest), f"unknown arguments {' '.join(rest)}; --check takes a folder, and no settings")
+    return flags, [] if flags.check else read_overrides(rest, flags.config)
 
 
 def main() -> int:
