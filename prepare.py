@@ -30,9 +30,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--out", metavar="DIR", type=Path, help="the folder to make")
     parser.add_argument("--show", metavar="N", type=int, help="print N rows instead")
     parser.add_argument("--check", metavar="DIR", type=Path, help="check a prepared folder instead")
-    parser.add_argument(
-        "--tokenizer", metavar="DIR", type=Path, help="take the tokenizer of a run's folder, train none"
-    )
+    parser.add_argument("--tokenizer", metavar="DIR", type=Path, help="train none: take that of a run's folder")
     parser.add_argument(
         "--shard_tokens", metavar="N", type=int, default=1 << 26, help="in a file (default: %(default)s)"
     )
@@ -45,12 +43,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     require(len(chosen) == 1, "give one of --out DIR, --show N and --check DIR")
     require(flags.show is None or flags.show >= 1, f"--show {flags.show} must be at least 1")
     require(flags.shard_tokens >= 1, f"--shard_tokens {flags.shard_tokens} must be at least 1")
-    if flags.check:
-        require(
-            not rest, f"unknown argument {rest[0]!r}; --check reads a folder, whatever the settings" if rest else ""
-        )
-        return flags, []
-    return flags, read_overrides(rest, flags.config)
+    require(not (flags.check and rest), f"unknown arguments {' '.join(rest)}; --check takes a folder, and no settings")
+    return flags, [] if flags.check else read_overrides(rest, flags.config)
 
 
 def main() -> int:
@@ -63,6 +57,7 @@ def main() -> int:
     from data.pipeline import prepare, refuse_places
     from data.prepared import check_files, read_manifest
     from data.report import summary
+    from data.skipped import Skipped
     from data.tokenizer_files import read_tokenizer
     from training.config import build_config
     from training.rows import show_rows
@@ -80,13 +75,20 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as cache:
             corpus = load_corpus(dataclasses.replace(config.data, cache_dir=cache), tokenizer)
             print("\n\n".join(show_rows(config, corpus, flags.show)))
+            tell_skipped(corpus.skipped)
         return 0
     refuse_places(config.data, flags.out)
     with new_folder(flags.out) as folder, Progress() as progress:
         manifest = prepare(config.data, tokenizer, folder, progress, flags.shard_tokens)
     print(json.dumps({"out": str(flags.out), **manifest}, ensure_ascii=False) if flags.json else summary(manifest))
+    tell_skipped(None if manifest["skipped"] is None else Skipped(**manifest["skipped"]))
     print(flags.out, file=sys.stderr)
     return 0
+
+
+def tell_skipped(skipped) -> None:
+    if skipped is not None and skipped.count:
+        print(f"warning: {skipped.summary()}", file=sys.stderr)
 
 
 if __name__ == "__main__":

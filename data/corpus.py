@@ -1,6 +1,8 @@
 """A corpus ready to train on: of sources, tokenized here and cached by content, or of a prepared folder."""
 
 import dataclasses
+import functools
+import importlib.metadata
 import io
 import json
 import os
@@ -242,7 +244,7 @@ def _select(
     """Texts to train on and to validate, as `data.selection` selects and orders them."""
     given = (part for each in (*documents, *(held_out or ())) for part in (each.source, repr(each.key), each.text))
     options = (data.clean, data.dedup, data.valid_fraction, None if held_out is None else len(held_out))
-    key = digest("selection", repr(options), *given)
+    key = digest("selection", _code(), repr(options), *given)
     blob = cache.get(key)
     if blob is None:
         selection = select(documents, held_out, data.clean, data.dedup, data.valid_fraction)
@@ -253,6 +255,15 @@ def _select(
         blob = cache.put(key, json.dumps(sides, ensure_ascii=False).encode())
     train_texts, valid_texts = json.loads(blob)
     return train_texts, valid_texts
+
+
+@functools.cache
+def _code() -> str:
+    """A hash of the code that selects, and of the packages that clean: with another, the result may be another."""
+    files = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    cleaning = ("ftfy", "selectolax", "opencc", "py3langid")
+    installed = {each.name: each.version for each in importlib.metadata.distributions() if each.name in cleaning}
+    return digest(repr(sorted(installed.items())), *files)
 
 
 def mixture_weights(data: DataConfig, corpus: Corpus) -> tuple[float, ...]:

@@ -71,6 +71,7 @@ def test_a_messy_folder_comes_out_as_the_report_says(messy, command, tmp_path):
     skip = "--config.data.skip_bad=True"
     done = command("prepare.py", *config(), "--out", "tokens", "--json", source, skip, *SMALL, *CLEAN)
     assert done.returncode == 0, done.stderr
+    assert "warning: left out as broken (data.skip_bad): 3 lines, rows or files: " in done.stderr
     (line,) = done.stdout.splitlines()
     said, manifest = json.loads(line), json.loads((tmp_path / "tokens" / "manifest.json").read_text())
     assert said == {"out": "tokens"} | manifest

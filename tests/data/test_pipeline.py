@@ -119,6 +119,9 @@ def test_options_change_what_is_selected_and_the_cache_is_not_used(write, config
     assert len(calls) == len(changes)  # the second time all of it was in the cache
     load_corpus(config(source), tokenizer)
     assert len(calls) == len(changes)  # nothing is to be selected
+    monkeypatch.setattr(data.corpus, "_code", lambda: "other code, which may select others")
+    load_corpus(config(source, **changes[0]), tokenizer)
+    assert len(calls) == 1 + len(changes)
 
 
 @pytest.mark.parametrize("dedup", ["none", "near"])

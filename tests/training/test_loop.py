@@ -1,5 +1,6 @@
 """Whole small runs in this process: resumed = uninterrupted, a loss that is no number, damage, one device = eight."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -301,7 +302,10 @@ def test_a_temperature_makes_sources_more_alike(make_trainer, two_sources):
 def test_a_source_with_a_weight_and_no_text_is_refused(make_trainer, two_sources, monkeypatch):
     from training import loop
 
-    monkeypatch.setattr(loop, "mixture_weights", lambda data, train: mixture_weights(data, dict([*train.items()][:1])))
+    def without_little(corpus):
+        return dataclasses.replace(corpus, train=dict([*corpus.train.items()][:1]))
+
+    monkeypatch.setattr(loop, "mixture_weights", lambda data, corpus: mixture_weights(data, without_little(corpus)))
     with pytest.raises(UserError, match=r"data\.weights: no document of \S+little\.txt is left to train on"):
         make_trainer(data__train=two_sources, data__weights=(1, 1))
 
