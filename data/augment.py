@@ -8,7 +8,6 @@ left alone, and the spans move along with the text.
 import bisect
 import dataclasses
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -18,7 +17,6 @@ from data.document import Document
 from data.synonyms import synonyms_of
 from data.words import is_chinese, split_words
 
-LABEL = re.compile(r"^[^\S\n]*\w{1,20}[:：]", re.MULTILINE)
 Span = tuple[int, int]  # start and end of a part of a text, in characters
 Synonyms = Callable[[str], Sequence[str]]  # of a word in lower case; none where there is none
 
@@ -106,15 +104,14 @@ def parse_specs(specs: Sequence[str]) -> list[tuple[Edit, float]]:
 
 
 def cut(text: str, spans: Sequence[Span]) -> list[Piece]:
-    """`text` in pieces; a word that a label or a span touches is no word here."""
+    """`text` in pieces; a word that a span touches is no word here."""
     for start, end in spans:
         if not 0 <= start < end <= len(text):
             raise ValueError(f"({start}, {end}) is no span of a text of {len(text)} characters")
-    kept = [*spans, *(label.span() for label in LABEL.finditer(text))]
     words = {
         (start, end)
         for start, end in split_words(text)
-        if not any(start < kept_end and kept_start < end for kept_start, kept_end in kept)
+        if not any(start < span_end and span_start < end for span_start, span_end in spans)
     }
     places = sorted({0, len(text)}.union(*words, *spans))
     pieces = []

@@ -8,19 +8,21 @@ from common.packages import optional
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # ideographs
 IDEOGRAPHS = re.compile(f"[{HAN}]+")
 RUN = re.compile(f"[{HAN}]+|[^\\W{HAN}]+(?:['’][^\\W{HAN}]+)*")
+LABEL = re.compile(r"^[^\S\n]*\w{1,20}[:：]", re.MULTILINE)  # at the beginning of a line, as `en:` or `答：`
 NO_WORD = re.compile(r"[\d_]")  # a number or a name in a program
 
 
 def split_words(text: str) -> list[tuple[int, int]]:
     """Where the words of `text` are, as (start, end) in characters, from left to right.
 
-    What has a digit or an underscore is no word, nor is punctuation. An apostrophe within letters belongs to the word.
+    What has a digit or an underscore is no word, nor is punctuation, nor a label that begins a line, as `en:`. An apostrophe
+    within letters belongs to the word.
 
     Raises:
         UserError: there is Chinese in it, and jieba is not installed.
     """
     words = []
-    for run in RUN.finditer(text):
+    for run in RUN.finditer(LABEL.sub(lambda label: " " * len(label[0]), text)):
         if is_chinese(run[0]):
             start = run.start()
             for word in _segmenter().cut(run[0]):

@@ -26,6 +26,7 @@ from tests.conftest import ROOT
         ("你OK吗", ["你", "OK", "吗"]),
         ("我们今天去公园。", ["我们", "今天", "去", "公园"]),
         ("naïve Größe мир", ["naïve", "Größe", "мир"]),
+        ("en: an end\n zh：结束; or: so", ["an", "end", "结束", "or", "so"]),
         (" 。, 12 \n", []),
         ("", []),
     ],
