@@ -117,11 +117,18 @@ def get_config() -> ConfigDict:
                 "sample_tokens": 48,
                 "tensorboard": True,
                 "wandb_project": "",  # a Weights & Biases project; needs pip install wandb
+                "word_vectors": "",  # a Word2Vec or GloVe file of width model.embed_dim, to start the token embedding from
             },
             "mesh": {  # devices along each axis; -1: all that are left
                 "data": -1,  # copies of the model, each with its part of the batch
                 "fsdp": 1,  # parts that parameters and the batch are divided into
                 "tensor": 1,  # parts that heads, hidden units and the vocabulary are divided into
+            },
+            "words": {  # for word_vectors.py alone, whose vectors are model.embed_dim wide
+                "min_count": 5,  # rarer words are left out
+                "window": 5,  # words to either side, at most
+                "negatives": 5,  # drawn for each pair of words
+                "subsample": 1e-3,  # words above this share of the text are thinned out; 1: none are
             },
         },
         type_safe=False,  # types are checked once, in training/config.py

@@ -16,6 +16,7 @@ from common.errors import ConfigError, choose, nearest, require
 from data.corpus import DataConfig
 from data.sources import split_sources
 from data.tokenizer import TokenizerConfig
+from data.word_text import WordsConfig
 from model import TransformerConfig
 from tasks import TASKS, CorruptionConfig, LossConfig
 from training.optimizer import OptimizerConfig
@@ -39,6 +40,7 @@ class TrainingConfig:
     sample_tokens: int
     tensorboard: bool
     wandb_project: str
+    word_vectors: str = ""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -64,6 +66,7 @@ class RunConfig:
     optimizer: OptimizerConfig
     training: TrainingConfig
     mesh: MeshConfig
+    words: WordsConfig
 
     def __post_init__(self):
         choose(TASKS, self.task, "task")

@@ -36,6 +36,7 @@ from training.step import (
     make_train_step,
     shardings_of,
 )
+from training.word_embedding import read_token_embedding
 
 
 class Trainer:
@@ -53,6 +54,7 @@ class Trainer:
 
         Raises:
             ConfigError: the network has no head, or the mesh cannot be made here, or does not divide the model or the batch.
+            ConfigError, UserError: of a new run, `training.word_vectors` cannot be read, or has another width.
         """
         self.config, self.corpus, self.folder = config, corpus, folder
         self.display, self.write_samples = display, write_samples
@@ -92,6 +94,13 @@ class Trainer:
         self.evaluate = Evaluator(eval_step, valid, task.every_token, self.mesh)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
         self.peak_flops, self.peak_flops_source = peak_flops()
+        path, self.token_embedding = training.word_vectors, None
+        require(
+            not (path and folder.is_untrained()),
+            f"training.word_vectors={path!r} is for a network that begins anew, and these weights are given",
+        )
+        if path and not self.checkpoints.steps():
+            self.token_embedding = read_token_embedding(path, config.model, corpus.tokenizer, config.seed, display.say)
 
     def train(self) -> int:
         """Trains from the newest checkpoint, or from the start, to the end or to a signal. Returns the exit status.
@@ -125,10 +134,14 @@ class Trainer:
         return 0
 
     def _init(self) -> TrainState:
-        def init() -> TrainState:
-            return init_state(self.config.model, self.optimizer, self.config.seed)
+        def init(token_embedding: jax.Array | None) -> TrainState:
+            return init_state(self.config.model, self.optimizer, self.config.seed, token_embedding)
 
-        return jax.jit(init, out_shardings=shardings_of(self.abstract))()
+        table, shardings = self.token_embedding, shardings_of(self.abstract)
+        if table is not None:
+            place = shardings.params["token_embedding"]["embedding"]
+            table = jax.make_array_from_callback(table.shape, place, self.token_embedding.__getitem__)
+        return jax.jit(init, out_shardings=shardings)(table)
 
     def _loop(
         self, state: TrainState, start: int, writer: MetricsWriter, monitor: Monitor

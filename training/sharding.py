@@ -35,7 +35,7 @@ MESH_OF = {
 
 # The end of a parameter's path -> its logical axes. Exactly one row must match.
 PARAMETER_AXES = (
-    (r"token_embedding/embedding", ("vocab", "embed")),
+    (r"(token|word|context)_embedding/embedding", ("vocab", "embed")),
     (r"position_embedding/embedding", ("position", "embed")),
     (r"token_type_embedding/embedding", ("type", "embed")),
     (r"relative_bias/embedding", ("bucket", "heads")),

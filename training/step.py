@@ -54,10 +54,17 @@ def make_apply(config: TransformerConfig, mesh: Mesh):
     return apply
 
 
-def init_state(config: TransformerConfig, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
-    """The state of step 0."""
+def init_state(
+    config: TransformerConfig,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    token_embedding: jax.Array | None = None,
+) -> TrainState:
+    """The state of step 0; with `token_embedding`, float32 [V, D], that is where the token embedding starts."""
     init_key, step_key = jax.random.split(jax.random.key(seed))
     params = init_params(config, init_key)
+    if token_embedding is not None:
+        params["token_embedding"]["embedding"] = token_embedding
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), jax.random.key_data(step_key))
 
 
@@ -69,7 +76,15 @@ def abstract_state(
     Raises:
         ConfigError: an axis that the mesh does not divide.
     """
-    shapes = jax.eval_shape(lambda: init_state(config, optimizer, seed))
+    return lay_out(jax.eval_shape(lambda: init_state(config, optimizer, seed)), mesh)
+
+
+def lay_out(shapes: TrainState, mesh: Mesh) -> TrainState:
+    """A state's abstract arrays with the shardings they have on `mesh`.
+
+    Raises:
+        ConfigError: an axis that the mesh does not divide.
+    """
     shardings = parameter_shardings(mesh, shapes.params)
     sharding_of = TrainState(
         step=replicated(mesh),
