@@ -1,4 +1,4 @@
-"""Packages that only some uses need."""
+"""Packages that only some uses need, imported when these come up."""
 
 import importlib
 import warnings
@@ -7,18 +7,22 @@ from types import ModuleType
 from common.errors import UserError
 
 
-def optional(name: str, remedy: str = "pip install -r requirements-data.txt") -> ModuleType:
-    """The module `name`, imported now; warnings about its own source are not the user's affair.
+class MissingPackage(UserError):
+    """Something is asked for that needs a package which is not installed."""
+
+
+def import_package(name: str, what: str) -> ModuleType:
+    """The module `name`, which `what` needs; warnings about its own source are not the user's affair.
 
     Raises:
-        UserError: its package is not installed; the message ends with the remedy.
+        MissingPackage: it is not installed; the message says how to.
     """
+    package = name.partition(".")[0]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        package = name.partition(".")[0]
-        if (error.name or "").partition(".")[0] != package:  # it is there, and lacks something itself
-            raise
-        raise UserError(f"package {package!r} is missing; install it with: {remedy}") from error
+    except ImportError as error:
+        raise MissingPackage(
+            f"{what} needs the package {package} ({error}); install it with: pip install -r requirements-data.txt"
+        ) from error

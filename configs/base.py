@@ -79,6 +79,9 @@ def get_config() -> ConfigDict:
                 "skip_bad": False,  # leave out lines, rows and files that cannot be read, and say so; False: stop
                 "clean": (),  # steps in their order, such as ("unicode", "html", "language=zh+en"); docs/data.md lists them
                 "dedup": "none",  # leave out copies: none | exact | near; validation keeps its own
+                "augment": (),  # variants of training text: synonyms, insert, delete, swap, as "swap=0.1"; docs/words.md
+                "augment_copies": 1,  # of each document
+                "augment_seed": 0,
                 "cache_dir": "~/.cache/zenformer",  # tokenizers and tokens, by content
             },
             "corruption": {  # what masked_lm and span_corruption hide

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from common.errors import ConfigError, choose, require
-from data.document import Document
 from data.synonyms import synonyms_of
 from data.words import is_chinese, split_words
 
@@ -64,24 +63,20 @@ def augment_with_spans(
     return join(pieces, len(spans))
 
 
-def augment_documents(
-    documents: Iterable[Document],
-    specs: Sequence[str],
-    copies: int,
-    seed: int,
-    synonyms: Synonyms = synonyms_of,
-) -> Iterator[Document]:
-    """Each document, followed by `copies` variants of it; without specs, the documents alone.
+def augment_texts(
+    texts: Iterable[str], specs: Sequence[str], copies: int, seed: int, synonyms: Synonyms = synonyms_of
+) -> Iterator[str]:
+    """Each text, followed by `copies` variants of it; without specs, the texts alone.
 
-    A variant is a function of the seed, its number and the document's text: it does not change when other documents come or go.
-    Only for text to train on: what validates must be as it is.
+    A variant is a function of the seed, its number and the text: it does not change when other texts come or go. Only for
+    text to train on: what validates must be as it is.
     """
-    for document in documents:
-        yield document
+    for text in texts:
+        yield text
         for number in range(copies if specs else 0):
-            words = np.frombuffer(hashlib.blake2b(document.text.encode(), digest_size=16).digest(), np.uint32)
+            words = np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), np.uint32)
             generator = np.random.default_rng([seed, number, *words])
-            yield dataclasses.replace(document, text=augment(document.text, specs, generator, synonyms))
+            yield augment(text, specs, generator, synonyms)
 
 
 def parse_specs(specs: Sequence[str]) -> list[tuple[Edit, float]]:

@@ -35,6 +35,8 @@ def _hsk(part: str) -> Iterator[Document]:
     sentences = json.loads((_package("hsk_sentences_audio") / "sentences.json").read_text(encoding="utf-8"))
     for sentence in sentences:
         chinese, english = sentence["chinese"].strip(), sentence["translation"]["en"].strip()
+        if english == "placeholder":  # not translated yet
+            continue
         yield Document(f"zh: {chinese}\nen: {english}", "builtin:hsk", key=chinese)
         yield Document(f"en: {english}\nzh: {chinese}", "builtin:hsk", key=chinese)
 

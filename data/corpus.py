@@ -14,6 +14,7 @@ import numpy as np
 
 from common.errors import UserError, choose, require
 from common.files import digest
+from data.augment import augment_texts, parse_specs
 from data.builtin import attribution
 from data.cache import Cache
 from data.cleaning import STEPS
@@ -45,6 +46,9 @@ class DataConfig:
     skip_bad: bool = False
     clean: tuple[str, ...] = ()
     dedup: str = "none"
+    augment: tuple[str, ...] = ()
+    augment_copies: int = 1
+    augment_seed: int = 0
     packing: str = "best_fit"
     weights: tuple[float, ...] = ()
     temperature: float = 1.0
@@ -60,6 +64,9 @@ class DataConfig:
         for spec in self.clean:
             choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
         choose(DEDUP, self.dedup, "dedup")
+        parse_specs(self.augment)
+        require(self.augment_copies >= 1, f"augment_copies={self.augment_copies} must be at least 1")
+        require(0 <= self.augment_seed < 2**32, f"augment_seed={self.augment_seed} must be from 0 to {2**32 - 1}")
         choose(PACKINGS, self.packing, "packing")
         choose(ON_END, self.on_end, "on_end")
         require(self.temperature > 0, f"temperature={self.temperature} must be above 0")
@@ -73,6 +80,10 @@ class DataConfig:
             require(
                 self.temperature == 1, "temperature makes weights of the sources' sizes; with weights, leave it at 1.0"
             )
+
+    def augmented(self, texts: Iterable[str]) -> Iterator[str]:
+        """Texts to train on, each with its variants."""
+        return augment_texts(texts, self.augment, self.augment_copies, self.augment_seed)
 
     @property
     def keeps_order(self) -> bool:
@@ -195,7 +206,7 @@ def _tokenize_sources(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) 
             encoded[source] = _from_blob(blob)
         return encoded
 
-    encoded_train = encode(train_texts)
+    encoded_train = encode({source: list(data.augmented(texts)) for source, texts in train_texts.items()})
     keys.append("valid")
     encoded_valid = encode(valid_texts)
     sources = {source: attribution(source) for source in (*data.train, *data.valid)}

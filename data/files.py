@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
 from common.errors import ConfigError, UserError, nearest
-from data.packages import MissingPackage, import_package
+from common.packages import MissingPackage, import_package
 
 T = TypeVar("T")
 URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")

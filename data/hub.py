@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from common.errors import ConfigError, UserError, choose
+from common.packages import import_package
 from data.files import guarded, reason
-from data.packages import import_package
 from data.readers import check_texts, no_column
 from data.skipped import Report, stop
 

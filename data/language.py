@@ -1,7 +1,8 @@
 """The cleaning step that keeps documents in some languages."""
 
+from common.packages import import_package
 from data.scripts import LETTER, character_classes
-from data.values import Function, option, package
+from data.values import Function, option
 
 # Languages that are Chinese in writing, which short texts are easily taken for.
 MEMBERS = {"zh": ("zh", "yue", "wuu")}
@@ -13,7 +14,7 @@ def language(value: str) -> Function:
 
     A text without letters is in no language, and stays. Codes are those of the package: zh, en, ja, de …
     """
-    langid = package("py3langid", "language")
+    langid = import_package("py3langid", "data.clean=language")
     known = {code: MEMBERS.get(code, (code,)) for code, _ in sorted(langid.rank(""))}
     kept = {member for code in value.split("+") for member in option(known, code)}
 

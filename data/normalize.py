@@ -5,7 +5,8 @@ import html
 import re
 import unicodedata
 
-from data.values import Function, Make, option, package, without_value
+from common.packages import import_package
+from data.values import Function, Make, option, without_value
 
 
 def repair(value: str) -> Function:
@@ -14,7 +15,7 @@ def repair(value: str) -> Function:
     Quotes, full-width characters and entities stay as they are; other steps see to them.
     """
     without_value(str)(value)
-    ftfy = package("ftfy", "unicode")
+    ftfy = import_package("ftfy", "data.clean=unicode")
     config = ftfy.TextFixerConfig(
         unescape_html=False,
         uncurl_quotes=False,
@@ -88,7 +89,7 @@ CHINESE = {"simplified": "t2s", "traditional": "s2t"}
 def chinese(value: str) -> Function:
     """Word by word where the dictionary has the word (OpenCC), so that 头发 is 頭髮 and 发展 is 發展."""
     conversion = option(CHINESE, value)
-    return package("opencc", "chinese").OpenCC(conversion).convert
+    return import_package("opencc", "data.clean=chinese").OpenCC(conversion).convert
 
 
 # Elements that show no text of the page's, those that begin a line of their own, and others by which HTML is known.
@@ -118,7 +119,7 @@ def html_to_text(value: str) -> Function:
     keeps its lines and only has its entities decoded.
     """
     without_value(str)(value)
-    parser = package("selectolax.lexbor", "html").LexborHTMLParser
+    parser = import_package("selectolax.lexbor", "data.clean=html").LexborHTMLParser
 
     def convert(text: str) -> str:
         if not TAG.search(text):

@@ -61,10 +61,15 @@ def prepare(
         write_whole(folder / name, content)
     written = {
         split: {
-            source: write_shards(folder, name, selection.texts.read(by_source[source]), tokenizer, tell, shard_tokens)
+            source: write_shards(
+                folder, name, augmented(selection.texts.read(by_source[source])), tokenizer, tell, shard_tokens
+            )
             for source, name in file_names(split, by_source)
         }
-        for split, by_source in (("train", selection.train), ("valid", selection.valid))
+        for split, by_source, augmented in (
+            ("train", selection.train, data.augmented),
+            ("valid", selection.valid, iter),
+        )
     }
     content = {"options": options, **describe(selection, skipped, tokenizer, written)}
     tell("writing the report", content["stages"][-1]["documents_out"], content["stages"][-1]["bytes_out"])

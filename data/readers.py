@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from common.errors import UserError
+from common.packages import MissingPackage, import_package
 from data.document import check_characters
 from data.files import COMPRESSIONS, bare_name, endings, guarded, open_binary, reason, through
 from data.lines import check_utf8, read_lines
-from data.packages import MissingPackage, import_package
 from data.skipped import Report, stop
 
 Numbered = Iterator[tuple[int, Any]]  # what stands in the text's place of a line or row, with its number, from 1

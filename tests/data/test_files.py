@@ -12,9 +12,9 @@ import pytest
 import zstandard
 
 from common.errors import ConfigError
+from common.packages import MissingPackage
 from data.document import Document
 from data.files import endings
-from data.packages import MissingPackage
 from data.skipped import Skipped
 from tests.data.forms import FORMS, READ, pack, to_jsonl
 from tests.data.reading import documents, refusal, texts

