@@ -9,8 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.command import run_command
-from common.errors import ConfigError
+from common.command import read_overrides, run_command
+from common.errors import require
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -31,20 +31,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         "settings", "--config.SECTION.KEY=VALUE  any key in configs/base.py; may be given many times"
     )
     flags, rest = parser.parse_known_args(arguments)
-    overrides = []
-    while rest:
-        argument = rest.pop(0)
-        if flags.config is None and not argument.startswith("-"):
-            raise ConfigError(f"unknown argument {argument!r}; did you mean --config {argument}?")
-        if not argument.startswith("--config."):
-            raise ConfigError(f"unknown argument {argument!r}; settings are changed by --config.SECTION.KEY=VALUE")
-        if "=" not in argument and rest:
-            argument += "=" + rest.pop(0)
-        overrides.append(argument.removeprefix("--config."))
-    if flags.workdir == "":
-        raise ConfigError("--workdir is empty; give a folder, or leave it out")
-    if flags.config is None:
-        raise ConfigError("no config is given; try --config configs/base.py")
+    overrides = read_overrides(rest, flags.config)
+    require(flags.workdir != "", "--workdir is empty; give a folder, or leave it out")
     return flags, overrides
 
 

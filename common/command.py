@@ -5,10 +5,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from common.errors import UserError
+from common.errors import ConfigError, UserError
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
@@ -46,6 +46,29 @@ def run_command(main: Callable[[], int]) -> None:
         print(f"{Path(sys.argv[0]).name}: the disk is full: {error.filename or 'standard output'}", file=sys.stderr)
         os._exit(1)  # what could not be written would fail once more at an ordinary exit
     sys.exit(status)
+
+
+def read_overrides(arguments: Sequence[str], config: str | None) -> list[str]:
+    """What argparse has left over, `--config.SECTION.KEY=VALUE`, as "SECTION.KEY=VALUE".
+
+    `config`: what --config was given.
+
+    Raises:
+        ConfigError: there is something else among it, or there is no config.
+    """
+    overrides, rest = [], list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if config is None and not argument.startswith("-"):
+            raise ConfigError(f"unknown argument {argument!r}; did you mean --config {argument}?")
+        if not argument.startswith("--config."):
+            raise ConfigError(f"unknown argument {argument!r}; settings are changed by --config.SECTION.KEY=VALUE")
+        if "=" not in argument and rest:
+            argument += "=" + rest.pop(0)
+        overrides.append(argument.removeprefix("--config."))
+    if config is None:
+        raise ConfigError("no config is given; try --config configs/base.py")
+    return overrides
 
 
 def _leave(number: int, _) -> None:

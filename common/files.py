@@ -1,6 +1,7 @@
 """Files: written whole, so that a reader sees the old one or the new one, never half of one; and read as JSON."""
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -55,16 +56,46 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise UserError(f"{path} is there already; give another folder, or move it away")
     try:
         made = make_folder(path.parent)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        temporary, lock = _unfinished_folder(path)
         try:
             yield temporary
             os.chmod(temporary, 0o755)
             os.rename(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            os.close(lock)
             remove_empty(made)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror or error})") from error
+
+
+def _unfinished_folder(path: Path) -> tuple[Path, int]:
+    """A new folder beside `path`, and the open file that locks it. Those that killed processes left there are removed."""
+    prefix = f".{path.name}.unfinished-"
+    parent = os.open(path.parent, os.O_RDONLY)
+    try:
+        if _lock(parent, wait=True):  # or else another process might find ours before it is locked
+            for other in path.parent.iterdir():
+                if other.name.startswith(prefix) and other.is_dir():
+                    abandoned = os.open(other, os.O_RDONLY)
+                    if _lock(abandoned, wait=False):
+                        shutil.rmtree(other, ignore_errors=True)
+                    os.close(abandoned)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=prefix))
+        lock = os.open(temporary, os.O_RDONLY)
+        _lock(lock, wait=False)
+        return temporary, lock
+    finally:
+        os.close(parent)
+
+
+def _lock(descriptor: int, wait: bool) -> bool:
+    """Whether an open file is locked now; it is not where another process holds it, or the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
@@ -85,8 +116,21 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 def digest(*parts: bytes | str) -> str:
     """SHA-256 of `parts`, in hexadecimal; each is preceded by its length, so that no two lists of parts agree."""
-    total = hashlib.sha256()
-    for part in parts:
+    return Digest(*parts).hex
+
+
+class Digest:
+    """`digest`, of parts that come one by one."""
+
+    def __init__(self, *parts: bytes | str):
+        self._hash = hashlib.sha256()
+        for part in parts:
+            self.add(part)
+
+    def add(self, part: bytes | str) -> None:
         part = part.encode() if isinstance(part, str) else part
-        total.update(len(part).to_bytes(8, "little") + part)
-    return total.hexdigest()
+        self._hash.update(len(part).to_bytes(8, "little") + part)
+
+    @property
+    def hex(self) -> str:
+        return self._hash.hexdigest()
