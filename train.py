@@ -9,18 +9,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.command import read_overrides, run_command
+from common.command import Parser, read_overrides, run_command
 from common.errors import require
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags, and the overrides as "SECTION.KEY=VALUE"."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="train.py",
         usage="train.py --config FILE [--workdir DIR] [--config.SECTION.KEY=VALUE ...]",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     configs = ", ".join(sorted(file.name for file in (Path(__file__).parent / "configs").glob("[!_]*.py")))
     parser.add_argument("--config", metavar="FILE", help=f"a config file, yours or one in configs/: {configs}")
