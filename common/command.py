@@ -29,7 +29,8 @@ class Parser(argparse.ArgumentParser):
 def run_command(main: Callable[[], int]) -> None:
     """Runs `main` and exits with its status; an error that the user can mend is one line on stderr, no traceback.
 
-    SIGINT and SIGTERM end the process at once, and what `new_folder` has begun is removed, unless `main` has handlers of its own.
+    SIGINT and SIGTERM end the process at once, and remove what `new_folder` has begun, unless `main` has handlers of its
+    own.
     """
     for number in STOPS:
         signal.signal(number, _leave)
