@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from interop.layout import by_path, views
-from interop.parity import MOST, differ, load_reference, run_ours, run_reference
+from interop.parity import MOST, compare, differ, load_reference, run_ours, run_reference
 from interop.weights import family_of, look_through, published_tensors, read_params
 from interop.writer import write_published
 from model import Tokens, Transformer
 from tasks import LossConfig
 from tasks.cross_entropy import cross_entropy
-from tests.interop.reference import MODELS, make, required
+from tests.interop.reference import BERT, MODELS, T5, make, required
 
 torch, transformers = required("torch"), required("transformers")
 pytestmark = pytest.mark.parity
@@ -117,3 +117,19 @@ def test_one_number_changed_is_seen(tmp_path):
         published.config,
     )
     assert [difference.relative > MOST for difference in differences] == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize("name", ["BertForPreTraining", "BertForSequenceClassification", "T5ForConditionalGeneration"])
+def test_every_layer_is_compared_whatever_else_the_model_has(tmp_path, name, capfd):
+    required("transformers")
+    kind = "T5Config" if name.startswith("T5") else "BertConfig"
+    fields = T5 if name.startswith("T5") else BERT
+    getattr(transformers, name)(getattr(transformers, kind)(**fields)).save_pretrained(tmp_path)
+    published = look_through(tmp_path)
+    config = published.config
+    capfd.readouterr()
+    said = [each.name for each in compare(tmp_path, read_params(published), config, None, lambda line: None)]
+    layers = [f"encoder layer {layer}" for layer in range(1, config.encoder_layers + 1)]
+    layers += [f"decoder layer {layer}" for layer in range(1, config.decoder_layers + 1)]
+    assert said[: len(layers)] == layers and ("logits" in said) == (config.head != "none")
+    assert capfd.readouterr().err == ""

@@ -10,6 +10,9 @@ from interop.families import FAMILIES
 from interop.layout import LINEAR, LINEAR_OF_HEADS, TABLE, VECTOR, by_path, nameless, views
 from interop.weights import empty_params, family_of
 from model import TransformerConfig, presets
+from tests.conftest import ROOT
+from training.config import build_config
+from training.settings import load_settings
 
 PUBLISHED = {
     name: family for name, family in presets.FAMILIES.items() if name != "vaswani2017"
@@ -86,6 +89,28 @@ def test_what_is_no_family_says_what_stands_in_the_way(changes, parts):
     with pytest.raises(UserError) as caught:
         family_of(config)
     assert all(part in str(caught.value) for part in (*parts, "; to write it as one, train")), caught.value
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "family"),
+    [
+        ("base", [], "llama"),
+        ("tiny", [], "llama"),
+        ("char", [], "llama"),
+        ("gpt2_tiny", [], "gpt2"),
+        ("llama_tiny", [], "llama"),
+        ("bert_tiny", ["model.position=learned", "model.num_token_types=2"], "bert"),
+        ("t5_tiny", ["model.scale_attention=False"], "t5"),
+    ],
+)
+def test_the_small_configs_are_of_the_families_that_the_readme_says(name, changes, family):
+    def kind(changes) -> str:
+        return family_of(build_config(load_settings(ROOT / "configs" / f"{name}.py", changes), 600).model).model_type
+
+    assert kind(changes) == family
+    for dropped in range(len(changes)):  # and none of them may be left out
+        with pytest.raises(UserError, match=changes[dropped].split("=")[0].removeprefix("model.")):
+            kind(changes[:dropped] + changes[dropped + 1 :])
 
 
 LLAMA = FAMILIES["llama"].config_json(presets.llama("llama3.2-1b"))
