@@ -91,7 +91,7 @@ def test_the_commands(tmp_path, command):
     assert "converted_from" in json.loads((tmp_path / "run" / "data.json").read_text())
 
 
-def test_interrupted_it_leaves_nothing_at_its_place(tmp_path):
+def test_interrupted_it_leaves_nothing_behind(tmp_path):
     write_folder(tmp_path / "theirs")
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "convert.py"), "from-hf", "theirs", "run"], cwd=tmp_path, stderr=subprocess.PIPE
@@ -100,7 +100,8 @@ def test_interrupted_it_leaves_nothing_at_its_place(tmp_path):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
-    assert not (tmp_path / "run").exists()
+    assert process.returncode == 128 + signal.SIGINT
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
 
 
 # What is refused.
