@@ -12,30 +12,45 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.command import run_command
-from common.errors import require
+from common.command import Parser, run_command
+
+
+def place(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; give a folder")
+    return text
+
+
+def gigabytes(text: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is no size; give a number of GB above 0, such as 4")
+    return size
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="convert.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(prog="convert.py", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="from-hf | to-hf")
-    from_hf = commands.add_parser("from-hf", help="published weights to a run's folder", allow_abbrev=False)
-    from_hf.add_argument("source", metavar="SRC", help="a folder of published weights, or a Hub name as org/name")
-    from_hf.add_argument("target", metavar="DIR", type=Path, help="the run's folder to make")
+    from_hf = commands.add_parser("from-hf", help="published weights to a run's folder")
+    from_hf.add_argument(
+        "source", metavar="SRC", type=place, help="a folder of published weights, or a Hub name as org/name"
+    )
+    from_hf.add_argument("target", metavar="DIR", type=place, help="the run's folder to make")
     from_hf.add_argument(
         "--dtype", choices=("float32", "bfloat16"), default="float32", help="of the parameters (default: float32)"
     )
-    to_hf = commands.add_parser("to-hf", help="a run's folder to published weights", allow_abbrev=False)
-    to_hf.add_argument("source", metavar="DIR", help="a run's folder, its checkpoints/, or one step")
-    to_hf.add_argument("target", metavar="DST", type=Path, help="the folder to make")
-    to_hf.add_argument("--shard_size", type=float, default=4.0, metavar="GB", help="of a file, at most (default: 4)")
+    to_hf = commands.add_parser("to-hf", help="a run's folder to published weights")
+    to_hf.add_argument("source", metavar="DIR", type=place, help="a run's folder, its checkpoints/, or one step")
+    to_hf.add_argument("target", metavar="DST", type=place, help="the folder to make")
+    to_hf.add_argument(
+        "--shard_size", type=gigabytes, default=4.0, metavar="GB", help="of a file, at most (default: 4)"
+    )
     for command in (from_hf, to_hf):
         command.add_argument("--check", action="store_true", help="compare with transformers, number by number")
-    flags = parser.parse_args(arguments)
-    require(flags.command == "from-hf" or flags.shard_size > 0, "--shard_size must be above 0")
-    return flags
+    return parser.parse_args(arguments)
 
 
 def main() -> int:
@@ -51,7 +66,7 @@ def main() -> int:
         from interop.parity import compare, require_parity
 
         require_parity()
-    with new_folder(flags.target) as folder:
+    with new_folder(Path(flags.target)) as folder:
         if flags.command == "from-hf":
             reference = find_source(flags.source)
             settings = load_settings(Path(__file__).parent / "configs" / "base.py")

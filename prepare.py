@@ -16,16 +16,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common.command import read_overrides, run_command
+from common.command import Parser, read_overrides, run_command
 from common.errors import require
 from common.files import new_folder
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags, and the overrides as "SECTION.KEY=VALUE"."""
-    parser = argparse.ArgumentParser(
-        prog="prepare.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Parser(prog="prepare.py", description=__doc__)
     parser.add_argument("--config", metavar="FILE", help="a config file, as train.py takes it")
     parser.add_argument("--out", metavar="DIR", type=Path, help="the folder to make")
     parser.add_argument("--show", metavar="N", type=int, help="print N rows instead")

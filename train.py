@@ -9,23 +9,23 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.command import read_overrides, run_command
-from common.errors import require
+from common.command import Parser, read_overrides, run_command
+from common.errors import ConfigError, UserError, require
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags, and the overrides as "SECTION.KEY=VALUE"."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="train.py",
         usage="train.py --config FILE [--workdir DIR] [--config.SECTION.KEY=VALUE ...]",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     configs = ", ".join(sorted(file.name for file in (Path(__file__).parent / "configs").glob("[!_]*.py")))
     parser.add_argument("--config", metavar="FILE", help=f"a config file, yours or one in configs/: {configs}")
     parser.add_argument(
-        "--workdir", metavar="DIR", help="the run's folder (default: runs/NAME, as the config is named)"
+        "--workdir",
+        metavar="DIR",
+        help="the run's folder (default: runs/NAME, as the config is named; of a run's config.json, its folder)",
     )
     parser.add_argument_group(
         "settings", "--config.SECTION.KEY=VALUE  any key in configs/base.py; may be given many times"
@@ -52,7 +52,7 @@ def main() -> int:
     display = Display()
     settings = load_settings(flags.config, overrides)
     config = build_config(settings)
-    folder = RunFolder(flags.workdir or Path("runs") / Path(flags.config).stem)
+    folder = RunFolder(flags.workdir) if flags.workdir else RunFolder.of_config(flags.config)
     with folder.lock():
         folder.refuse_changes(settings)
         display.say(f"{flags.config} -> {folder.path}")
@@ -73,8 +73,11 @@ def main() -> int:
             continues = config.model.network == "decoder"  # the others give the whole text, filled
             return [(completion.prompt if continues else "") + completion.text for completion in completions]
 
-        encode_prompts(config.training.sample_prompts, config.model, corpus.tokenizer)  # too long? say so now
         trainer = Trainer(config, corpus, folder, display, write_samples)
+        try:  # too long? say so now
+            encode_prompts(config.training.sample_prompts, config.model, corpus.tokenizer)
+        except UserError as error:
+            raise ConfigError(f"training.sample_prompts: {error}") from error
         folder.begin(settings, corpus.tokenizer, corpus.origin)
         return trainer.train()
 

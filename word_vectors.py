@@ -11,35 +11,28 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.command import run_command
-from common.errors import ConfigError, require
+from common.command import Parser, read_overrides, run_command
+from common.errors import require
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags, and the overrides as "SECTION.KEY=VALUE"."""
-    parser = argparse.ArgumentParser(
-        prog="word_vectors.py",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="word_vectors.py", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="train | export | nearest")
-    train = commands.add_parser("train", help="learn vectors from the text of a config", allow_abbrev=False)
+    train = commands.add_parser("train", help="learn vectors from the text of a config")
     train.add_argument("--config", metavar="FILE", required=True, help="a config file, such as configs/word2vec.py")
     train.add_argument("--workdir", metavar="DIR", help="the run's folder (default: runs/NAME, as the config is named)")
-    export = commands.add_parser("export", help="write them to a file", allow_abbrev=False)
-    nearest = commands.add_parser("nearest", help="the words with the most similar vectors", allow_abbrev=False)
+    export = commands.add_parser("export", help="write them to a file")
+    nearest = commands.add_parser("nearest", help="the words with the most similar vectors")
     for command in (export, nearest):
         command.add_argument("vectors", metavar="DIR", help="a run's folder, or a Word2Vec or GloVe file")
     export.add_argument("target", metavar="FILE", type=Path, help="the file to write")
     nearest.add_argument("words", metavar="WORD", nargs="+")
     nearest.add_argument("--count", type=int, default=10, metavar="N", help="how many (default: 10)")
     flags, rest = parser.parse_known_args(arguments)
-    for argument in rest:
-        if flags.command != "train" or not argument.startswith("--config.") or "=" not in argument:
-            raise ConfigError(f"unknown argument {argument!r}; settings are changed by --config.SECTION.KEY=VALUE")
+    require(flags.command == "train" or not rest, f"unknown argument {rest[0]!r}" if rest else "")
     require(flags.command != "nearest" or flags.count >= 1, "--count must be at least 1")
-    return flags, [argument.removeprefix("--config.") for argument in rest]
+    return flags, read_overrides(rest, flags.config) if flags.command == "train" else []
 
 
 def train(config_file: str, workdir: str | None, overrides: list[str]) -> int:

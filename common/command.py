@@ -1,5 +1,6 @@
-"""What all commands share: how they end."""
+"""What all commands share: how they read their arguments, and how they end."""
 
+import argparse
 import errno
 import logging
 import os
@@ -9,14 +10,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common.errors import ConfigError, UserError
+from common.files import remove_unfinished
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Parser(argparse.ArgumentParser):
+    """Argparse's, but that bad usage is one line, as every other mistake is, and no flag may be shortened."""
+
+    def __init__(self, **options):
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str):
+        if message.endswith("expected one argument"):
+            message += "; one that begins with - is given as --FLAG=VALUE"
+        raise ConfigError(f"{message}; --help lists the flags")
 
 
 def run_command(main: Callable[[], int]) -> None:
     """Runs `main` and exits with its status; an error that the user can mend is one line on stderr, no traceback.
 
-    SIGINT and SIGTERM end the process at once, unless `main` has handlers of its own.
+    SIGINT and SIGTERM end the process at once, and remove what `new_folder` has begun, unless `main` has handlers of its
+    own.
     """
     for number in STOPS:
         signal.signal(number, _leave)
@@ -74,6 +90,7 @@ def read_overrides(arguments: Sequence[str], config: str | None) -> list[str]:
 def _leave(number: int, _) -> None:
     """Not by an exception, which is lost where it is raised in a callback, as imports have many."""
     os.write(2, f"\n{Path(sys.argv[0]).name}: stopped by {signal.Signals(number).name}\n".encode())
+    remove_unfinished()
     os._exit(128 + number)
 
 

@@ -1,8 +1,11 @@
 """Errors that a user can mend, and look-ups that name what there is."""
 
 import difflib
+import math
+import types
+import typing
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -53,3 +56,22 @@ def require(condition: bool, message: str) -> None:
     """Raises ConfigError(message) unless `condition` holds."""
     if not condition:
         raise ConfigError(message)
+
+
+def check_type(field: str, value: Any, kind: Any) -> Any:
+    """`value`, where it is of `kind`: a plain type, or `type | None`. A whole number will do for a float, and becomes one.
+
+    Raises:
+        ConfigError: it is of another type, or a float that is not finite; the message names `field`.
+    """
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
+    if kind is float and type(value) is int:
+        value = float(value) if abs(value) < 1 << 1023 else math.inf
+    if type(value) is not kind:
+        raise ConfigError(f"{field}={value!r} must be {kind.__name__}, not {type(value).__name__}")
+    if kind is float and not math.isfinite(value):
+        raise ConfigError(f"{field}={value!r} must be a finite number")
+    return value

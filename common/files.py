@@ -1,6 +1,7 @@
 """Files: written whole, so that a reader sees the old one or the new one, never half of one; and read as JSON."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+
+# What `new_folder` has begun in this process: a folder, and those above it that were made for it.
+UNFINISHED: dict[Path, list[Path]] = {}
+os.register_at_fork(after_in_child=UNFINISHED.clear)  # what its parent has begun is not a child's to remove
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -49,7 +54,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A folder to write to, which is at `path` once the block has ended well; until then, and otherwise, nothing is.
 
     Raises:
-        UserError: there is something at `path`, or it cannot be written.
+        UserError: there is something at `path`, or it cannot be written; whatever kind of error a library makes of a full
+            disk is told as one.
     """
     path = path.expanduser().absolute()
     if path.exists() or path.is_symlink():
@@ -57,16 +63,41 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         made = make_folder(path.parent)
         temporary, lock = _unfinished_folder(path)
+        UNFINISHED[temporary] = made
         try:
             yield temporary
             os.chmod(temporary, 0o755)
             os.rename(temporary, path)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            remove_unfinished(temporary)
             os.close(lock)
-            remove_empty(made)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror or error})") from error
+    except UserError:
+        raise
+    except Exception as error:
+        if _is_full(error):
+            raise UserError(f"{path} cannot be written: the disk is full; free some of it, or give another") from error
+        if isinstance(error, OSError):
+            raise UserError(f"{path} cannot be written ({error.strerror or error})") from error
+        raise
+
+
+def remove_unfinished(*folders: Path) -> None:
+    """Removes what `new_folder` has begun and not ended: these, or all, as a process does that a signal ends."""
+    for folder in folders or tuple(UNFINISHED):
+        made = UNFINISHED.pop(folder)
+        for _ in range(10):  # threads may still be writing to it
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+        remove_empty(made)
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a full disk, or a used-up quota, is behind an error: libraries keep the words, if not the number."""
+    reasons = [os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT)]
+    return error is not None and (
+        any(reason in str(error) for reason in reasons) or _is_full(error.__cause__ or error.__context__)
+    )
 
 
 def _unfinished_folder(path: Path) -> tuple[Path, int]:

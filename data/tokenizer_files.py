@@ -56,6 +56,9 @@ def _from_files(files: Mapping[str, bytes]) -> Tokenizer | HfTokenizer | None:
             except UserError as error:
                 raise UserError(f"{name}: {error}") from error
     config = read_companion(files, "tokenizer_config.json")
+    for name, other in (("vocab.json", "merges.txt"), ("merges.txt", "vocab.json")):
+        if name in files and other not in files and "vocab.txt" not in files:
+            raise UserError(f"{name} is there, but {other}, which belongs to it, is missing; fetch it too")
     if "vocab.json" in files and "merges.txt" in files:
         built = from_merges(files["vocab.json"], files["merges.txt"], config)
     elif "vocab.txt" in files:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterable, Sequence
 
+from common.command import Parser
 from common.errors import ConfigError, nearest, require
 from generation.options import OPTIONS, Given, Option, configure, defaults, integer, show_value, text
 
@@ -27,13 +28,6 @@ NEEDS = {
     "length_penalty": "beam",
     "early_stopping": "beam",
 }
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        if message.endswith("expected one argument"):
-            message += "; one that begins with - is given as --FLAG=VALUE"
-        raise ConfigError(message)
 
 
 def add_options(parser: argparse._ActionsContainer, options: Iterable[Option]) -> None:
@@ -65,7 +59,7 @@ def parse(arguments: Sequence[str], description: str) -> tuple[argparse.Namespac
         ConfigError: a flag is not known, has a wrong value, or means nothing beside the others.
     """
     usage = "sample.py --ckpt DIR [--prompt TEXT]... [--SETTING VALUE]..."
-    parser = Parser(prog="sample.py", usage=usage, description=description, formatter_class=Help, allow_abbrev=False)
+    parser = Parser(prog="sample.py", usage=usage, description=description, formatter_class=Help)
     add_options(parser, INPUTS)
     parser.add_argument("--json", action="store_true", help="one JSON object a completion, for programs")
     add_options(parser.add_argument_group("how text is written"), OPTIONS.values())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from common.errors import ConfigError, UserError
+from common.errors import ConfigError, UserError, check_type
 from interop.layout import Row
 from model import TransformerConfig
 
@@ -42,6 +44,11 @@ MEANINGLESS = (  # unless this field has this value, those mean nothing
     ("position", "relative_bias", {"relative_buckets", "relative_max_distance"}),
 )
 BY_SCALING = {"none": _ROPE - {"rope_scaling"}, "linear": _ROPE - {"rope_scaling", "rope_factor"}}
+
+
+KINDS = typing.get_type_hints(TransformerConfig)
+# Of all families: what a model has on top that does something else than our tasks.
+OTHER_HEADS = r"(classifier|classification_head|qa_outputs|score)\..*"
 
 
 class Field(NamedTuple):
@@ -111,8 +118,11 @@ class Family:
         ours = {field.ours: _to_ours(field, theirs) for field in self.fields}
         try:
             return TransformerConfig(**dict(self.always) | ours | more)
-        except (ConfigError, TypeError) as error:
-            raise UserError(f"config.json makes no network: {error}") from error
+        except ConfigError as error:
+            message = str(error)
+            for field in self.fields:
+                message = re.sub(rf"\b{field.ours}=", f"{field.theirs}=", message)
+            raise UserError(f"config.json makes no network: {message}") from error
 
     def config_json(self, config: TransformerConfig) -> Json:
         """The config.json of one of our networks; whether the family has it all, `differences` says."""
@@ -147,12 +157,26 @@ def unsupported(name: str, value: Any, why: str = "") -> UserError:
     return UserError(f"config.json: {name}={_short(value)} is not supported" + (f" ({why})" if why else ""))
 
 
+def take(theirs: Json, name: str, kind: Any, default: Any = REQUIRED, under: str = "") -> Any:
+    """A field of config.json, of the type it must have; `under`: the name of what it is in, with a dot.
+
+    Raises:
+        UserError: it is of another type, or there is none, and no default.
+    """
+    if name not in theirs:
+        if default is REQUIRED:
+            raise UserError(f"config.json has no {under}{name}; fetch it again")
+        return default
+    try:
+        return check_type(f"{under}{name}", theirs[name], kind)
+    except ConfigError as error:
+        raise UserError(f"config.json: {error}; fetch it again") from error
+
+
 def _to_ours(field: Field, theirs: Json) -> Any:
-    value = theirs.get(field.theirs, field.default)
-    if value is REQUIRED:
-        raise UserError(f"config.json has no {field.theirs}")
     if field.values is None:
-        return value
+        return take(theirs, field.theirs, KINDS[field.ours], field.default)
+    value = take(theirs, field.theirs, str, field.default)
     if value not in field.values:
         raise unsupported(field.theirs, value, f"supported: {', '.join(map(repr, field.values))}")
     return field.values[value]

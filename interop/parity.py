@@ -13,6 +13,7 @@ import numpy as np
 from common.errors import UserError
 from data.hf_tokenizer import HfTokenizer
 from data.tokenizer import Tokenizer
+from interop.families import FAMILIES
 from model import Tokens, Transformer, TransformerConfig
 
 MOST = 1e-4  # the largest difference, over the largest number of the reference
@@ -67,7 +68,7 @@ def compare(
     """
     require_parity()
     ids, lengths = texts_as_ids(config, tokenizer)
-    network = load_reference(reference, params)
+    network = load_reference(reference, params, config)
     with jax.default_matmul_precision("highest"):
         ours = run_ours(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params), config, ids, lengths)
     differences = list(differ(ours, run_reference(network, config, ids, lengths), lengths, config))
@@ -117,15 +118,16 @@ def run_ours(params, config: TransformerConfig, ids: np.ndarray, lengths: np.nda
     return found
 
 
-def load_reference(folder: Path, params):
-    """transformers' model of the folder, in float32; rounded first to the dtype of `params`, as they were."""
+def load_reference(folder: Path, params, config: TransformerConfig):
+    """transformers' model of the folder with the head that ours has, in float32; rounded to the dtype of `params` first."""
     import torch
     import transformers
 
     theirs = transformers.AutoConfig.from_pretrained(folder)
-    kind = getattr(transformers, (theirs.architectures or ["AutoModel"])[0], transformers.AutoModel)
+    kind = getattr(transformers, FAMILIES[theirs.model_type].classes[config.head])
     dtype = getattr(torch, str(jax.tree.leaves(params)[0].dtype))
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     network = kind.from_pretrained(folder, torch_dtype=dtype, attn_implementation="eager")
     return network.float().eval()
 
@@ -139,23 +141,37 @@ def run_reference(network, config: TransformerConfig, ids: np.ndarray, lengths: 
     both = {}
     if config.network == "encoder-decoder":
         both = {"decoder_input_ids": tokens, "decoder_attention_mask": mask}
+    found = {}
+
+    def keep(name: str):
+        def hook(block, inputs, output) -> None:
+            found[name] = (output[0] if isinstance(output, tuple) else output).detach().numpy()
+
+        return hook
+
+    hooks = [
+        block.register_forward_hook(keep(f"{side} layer {layer}"))
+        for side, blocks in zip(config.network.split("-"), _stacks(network), strict=True)
+        for layer, block in enumerate(blocks, 1)
+    ]
     with torch.no_grad():
         output = network(input_ids=tokens, attention_mask=mask, output_hidden_states=True, **both)
-    found = {}
-    sides = {"encoder": "encoder_hidden_states", "decoder": "decoder_hidden_states"}
-    if not both:
-        sides = {config.network: "hidden_states"}
-    for side, name in sides.items():
-        # The last is given after the last norm, and so where each block has its norms before its parts it is no block's.
-        states = getattr(output, name)[1:]
-        kept = states if config.norm_position == "post" else states[:-1]
-        found |= {f"{side} layer {layer}": state.numpy() for layer, state in enumerate(kept, 1)}
-        found["last hidden"] = states[-1].numpy()
+    for hook in hooks:
+        hook.remove()
+    found["last hidden"] = getattr(output, "decoder_hidden_states" if both else "hidden_states")[-1].numpy()
     if config.pooler and getattr(output, "pooler_output", None) is not None:
         found["pooled"] = output.pooler_output.numpy()
     if config.head != "none":
         found["logits"] = output.logits.numpy()
     return found
+
+
+def _stacks(network) -> list:
+    """transformers' lists of blocks, the encoder's first; a list within a block is none."""
+    import torch
+
+    lists = {name: module for name, module in network.named_modules() if isinstance(module, torch.nn.ModuleList)}
+    return [module for name, module in lists.items() if not any(name.startswith(f"{other}.") for other in lists)]
 
 
 def differ(ours: dict, theirs: dict, lengths: Sequence[int], config: TransformerConfig) -> Iterator[Difference]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from common.files import read_json
 
 PIECE = 1 << 24  # bytes, about
 REMEDY = "fetch it again"
+POINTER = b"version https://git-lfs"
 NUMBERS = ("F16", "BF16", "F32", "F64")
 
 
@@ -110,11 +113,21 @@ class _PyTorch:
                 "safetensors"
             ) from None
         self.path, self._bfloat16 = path, torch.bfloat16
+        mapped = zipfile.is_zipfile(path)  # as all since 2020; older ones are read as a whole
         try:
-            self._tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except Exception as error:  # pickle, zip and torch raise many kinds for a damaged or an unsafe file
-            reason = str(error).split("\n")[0]
-            raise UserError(f"{path} cannot be read with weights_only=True ({reason}); {REMEDY}") from error
+            self._tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        except pickle.UnpicklingError as error:
+            raise UserError(
+                f"{path} is damaged, or holds more than tensors, which is not read: it could run any program; fetch the "
+                "model's safetensors"
+            ) from error
+        except Exception as error:  # zip and torch raise many kinds for a damaged file
+            reason = str(error).split("\n")[0] or type(error).__name__
+            raise UserError(f"{path} is damaged, or no file of PyTorch's ({reason}); {REMEDY}") from error
+        if not isinstance(self._tensors, dict):
+            raise UserError(
+                f"{path} holds a {type(self._tensors).__name__}, not tensors by name; give a model's state_dict"
+            )
         self.names = {name for name, value in self._tensors.items() if isinstance(value, torch.Tensor)}
 
     def shape(self, name: str):
@@ -148,13 +161,27 @@ def open_tensors(folder: Path) -> Tensors:
     for name, kind in FORMATS:
         index = folder / f"{name}.index.json"
         if (folder / name).is_file():
-            file = kind(folder / name)
+            file = _open(kind, folder / name)
             return Tensors(dict.fromkeys(file.names, file))
         if index.is_file():
             return _indexed(folder, index, kind)
+    for name, _ in FORMATS:
+        if parts := sorted(folder.glob(name.replace(".", "-*-of-*."))):
+            raise UserError(
+                f"{folder} has {parts[0].name} but no {name}.index.json, which names all parts; fetch it too"
+            )
     raise UserError(
         f"{folder} has no weights: {', '.join(name for name, _ in FORMATS)} or an index of several; fetch them"
     )
+
+
+def _open(kind, path: Path):
+    with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise UserError(
+                f"{path} is a pointer of Git LFS, not the file itself; run `git lfs pull` where it was cloned"
+            )
+    return kind(path)
 
 
 def _indexed(folder: Path, index: Path, kind) -> Tensors:
@@ -165,7 +192,7 @@ def _indexed(folder: Path, index: Path, kind) -> Tensors:
     for name in sorted(set(file_of.values())):
         if Path(name).name != name or not (folder / name).is_file():
             raise UserError(f"{folder} has no {name}, which {index.name} names; fetch it too")
-        files[name] = kind(folder / name)
+        files[name] = _open(kind, folder / name)
     for name, file in file_of.items():
         if name not in files[file].names:
             raise UserError(f"{folder / file} has no {name}, which {index.name} says it has; fetch both again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from common.errors import ConfigError, UserError, choose
 from common.files import read_json
 from interop.families import FAMILIES
-from interop.family import Family, Json
+from interop.family import KINDS, OTHER_HEADS, Family, Json, take, unsupported
 from interop.layout import by_path, nameless, shape, views
 from interop.reader import REMEDY, Tensors, open_tensors
 from model import TransformerConfig
@@ -47,8 +48,10 @@ def look_through(folder: Path) -> Published:
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} has no config.json; give a folder of published weights")
     theirs = read_json(folder / "config.json", REMEDY)
+    if "model_type" not in theirs and {"task", "model"} <= theirs.keys():
+        raise UserError(f"{folder} is a run's folder already; sample.py --ckpt {folder} takes it as it is")
     try:
-        family = choose(FAMILIES, theirs.get("model_type", ""), "config.json: model_type")
+        family = choose(FAMILIES, take(theirs, "model_type", str), "config.json: model_type")
     except ConfigError as error:
         raise UserError(str(error)) from error
     tensors = _as_named_now(open_tensors(folder), family)
@@ -58,6 +61,7 @@ def look_through(folder: Path) -> Published:
         if {copy, original} <= tensors.names and tensors.equal(copy, original)
     }
     config = family.config(theirs, tensors.names - repeats)
+    _refuse_other_size(family, theirs, config, tensors)
     expected = views(family.rows(config), by_path(empty_params(config)))
     return Published(family, theirs, config, tensors, _agree(family, tensors, expected, repeats))
 
@@ -66,14 +70,18 @@ def read_params(published: Published, dtype: str = "float32"):
     """The parameters, read a piece at a time into arrays that are made once.
 
     Raises:
-        UserError: a tensor cannot be read, or is damaged.
+        UserError: a tensor cannot be read, is damaged, or holds numbers beyond those of `dtype`.
     """
     params = empty_params(published.config, dtype)
     for name, parts in views(published.family.rows(published.config), by_path(params)).items():
         for span, piece in published.tensors.pieces(name):
             start = 0
             for part in parts:
-                part[span] = piece[..., start : start + part.shape[-1]]
+                with np.errstate(over="ignore"):  # which is asked for
+                    part[span] = piece[..., start : start + part.shape[-1]]
+                if piece.dtype != part.dtype and not np.isfinite(part[span]).all():
+                    most = np.abs(piece).max()
+                    raise UserError(f"{name} holds {most:.3g}, which {dtype} cannot; such weights are not supported")
                 start += part.shape[-1]
     return params
 
@@ -133,6 +141,21 @@ def _as_named_now(tensors: Tensors, family: Family) -> Tensors:
     return tensors.renamed(names)
 
 
+def _refuse_other_size(family: Family, theirs: Json, config: TransformerConfig, tensors: Tensors) -> None:
+    """Raises UserError where config.json asks for far more than there is, before anything is made of that size."""
+    sizes = {field.theirs: theirs.get(field.theirs) for field in family.fields if KINDS[field.ours] is int}
+    largest = max((name for name in sizes if sizes[name] is not None), key=lambda name: sizes[name])
+    if sizes[largest] >= 1 << 31:
+        raise unsupported(largest, sizes[largest], "no array has a length of 2^31")
+    asked = sum(leaf.size for leaf in jax.tree.leaves(abstract_params(config)))
+    held = sum(math.prod(tensors.shape(name)) for name in tensors.names)
+    if asked > 4 * held:
+        raise UserError(
+            f"the weights do not agree with config.json: it makes a network of {asked:,} parameters, and they are "
+            f"{held:,}; look at {largest}={sizes[largest]}, or fetch both again"
+        )
+
+
 def _agree(family: Family, tensors: Tensors, expected, repeats: set[str]) -> tuple[str, ...]:
     """Refuses tensors that are missing, surplus or of another shape; those that are left out, and hold something."""
 
@@ -141,10 +164,18 @@ def _agree(family: Family, tensors: Tensors, expected, repeats: set[str]) -> tup
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise UserError(f"the weights do not agree with config.json: {names[0]} {what}{more}; fetch both again")
 
-    refuse(sorted(expected.keys() - tensors.names), "is missing")
+    missing = sorted(expected.keys() - tensors.names)
+    for part in dict.fromkeys(name.partition(".")[0] for name in missing if len(missing) < len(expected)):
+        if not any(name.startswith(f"{part}.") for name in tensors.names):
+            raise UserError(
+                f"the weights have no {part}, and a part of a {family.model_type} alone is not supported; "
+                "fetch those of the whole model"
+            )
+    refuse(missing, "is missing")
     surplus = tensors.names - expected.keys() - repeats
     silent = {name for name in surplus if any(re.fullmatch(pattern, name) for pattern in family.buffers)}
-    left_out = {name for name in surplus - silent if any(re.fullmatch(pattern, name) for pattern in family.left_out)}
+    others = (*family.left_out, OTHER_HEADS)
+    left_out = {name for name in surplus - silent if any(re.fullmatch(pattern, name) for pattern in others)}
     for name in sorted(surplus & family.copies.keys() - silent - left_out):
         refuse([name], f"is not the same as {family.copies[name]}, with which config.json ties it")
     refuse(sorted(surplus - silent - left_out), "is not part of this network")

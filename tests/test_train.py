@@ -6,8 +6,21 @@ SHORT = ("--config", "configs/tiny.py", "--config.training.num_steps=2")
 def test_a_sample_prompt_that_is_too_long_is_refused_before_training(command, tmp_path):
     prompt = f"--config.training.sample_prompts={'今天' * 200}"
     done = command("train.py", *SHORT, "--workdir", str(tmp_path / "run"), prompt, cwd=None)
-    assert done.returncode == 2 and "too long: this model reads 63" in done.stderr
-    assert "Traceback" not in done.stderr and not (tmp_path / "run" / "config.json").exists()
+    assert done.returncode == 2 and "training.sample_prompts: a prompt of " in done.stderr
+    assert "too long: this model reads 63" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_trained_is_not_blamed_on_the_prompts(command, tmp_path):
+    for changes, message in (
+        (["--config.model.head=none"], "model.head='none' gives no logits to train on"),
+        (
+            ["--config.task=masked_lm", "--config.model.encoder_layers=1", "--config.model.decoder_layers=0"],
+            "task='masked_lm' needs a mask in the vocabulary; set --config.tokenizer.special_tokens",
+        ),
+    ):
+        done = command("train.py", *SHORT, "--workdir", str(tmp_path / "run"), *changes, cwd=None)
+        assert done.returncode == 2 and message in done.stderr and not (tmp_path / "run").exists()
 
 
 def test_what_is_left_out_is_told_once(command, tmp_path):
@@ -61,3 +74,12 @@ def test_a_package_that_is_missing_is_one_line(command, tmp_path):
     done = command("train.py", *SHORT, cwd=None, env={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 1
     assert done.stderr.startswith("train.py: sentencepiece is not installed; run `. .venv/bin/activate`")
+
+
+def test_a_runs_config_goes_on_in_its_folder(command, tmp_path):
+    run = tmp_path / "somewhere" / "run"
+    done = command("train.py", *SHORT, "--workdir", str(run), "--config.training.sample_prompts=()", cwd=None)
+    assert done.returncode == 0, done.stderr
+    done = command("train.py", "--config", "run/config.json", cwd=run.parent)
+    assert done.returncode == 0 and f"run/config.json -> {run}" in done.stderr, done.stderr
+    assert [path.name for path in run.parent.iterdir()] == ["run"]

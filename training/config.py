@@ -4,7 +4,6 @@ This is the only place where settings are checked: after it, every key is there,
 """
 
 import dataclasses
-import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 import jax
 
-from common.errors import ConfigError, choose, nearest, require
+from common.errors import ConfigError, check_type, choose, nearest, require
 from data.corpus import DataConfig
 from data.sources import split_sources
 from data.tokenizer import TokenizerConfig
@@ -71,9 +70,10 @@ class RunConfig:
     def __post_init__(self):
         choose(TASKS, self.task, "task")
         needed = TASKS[self.task].network
+        article = "a" if needed == "decoder" else "an"
         require(
             self.model.network == needed,
-            f"task={self.task!r} trains an {needed}; set model.encoder_layers and model.decoder_layers for it",
+            f"task={self.task!r} trains {article} {needed}; set model.encoder_layers and model.decoder_layers for it",
         )
         require(0 <= self.seed < 2**32, f"seed={self.seed} must be from 0 to {2**32 - 1}")
         require(
@@ -234,10 +234,4 @@ def _checked(key: str, value: Any, kind) -> Any:
         if isinstance(value, (tuple, list)) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise ConfigError(f"{key}={value!r} must be a string or a tuple of strings")
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise ConfigError(f"{key}={value!r} must be {kind.__name__}, not {type(value).__name__}")
-    if kind is float and not math.isfinite(value):
-        raise ConfigError(f"{key}={value!r} must be a finite number")
-    return value
+    return check_type(key, value, kind)

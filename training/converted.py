@@ -9,7 +9,7 @@ import jax
 
 from common.errors import UserError
 from data.hf_tokenizer import HfTokenizer
-from data.tokenizer import Tokenizer
+from data.tokenizer import Tokenizer, read_companion
 from data.tokenizer_files import read_tokenizer
 from interop.export_tokenizer import export_tokenizer
 from interop.weights import Published, family_of, look_through, read_params
@@ -41,6 +41,8 @@ def import_published(
         say(f"{source} has no tokenizer: text can be neither read nor written with the converted model")
     else:
         refuse_other_vocabulary(tokenizer, published.config)
+        if beyond := ends_beyond(tokenizer):
+            say(f"eos_token_id: the tokenizer has no piece {', '.join(map(str, beyond))}; no text will end there")
     if published.left_out:
         say(f"left out, since the network has no place for it: {', '.join(published.left_out)}")
     params = jax.tree.map(lambda leaf: jax.device_put(leaf, may_alias=True), read_params(published, dtype))
@@ -61,6 +63,13 @@ def refuse_other_vocabulary(tokenizer: AnyTokenizer, config: TransformerConfig) 
             f"the tokenizer has {pieces} pieces, but config.json says vocab_size={rows}: they do not belong "
             "together; bring the tokenizer of this model"
         )
+
+
+def ends_beyond(tokenizer: AnyTokenizer) -> list[int]:
+    """The ids at which texts are said to end, and which are no piece's."""
+    said = read_companion(tokenizer.files, "generation_config.json").get("eos_token_id")
+    ends = said if isinstance(said, list) else [said]
+    return [end for end in ends if type(end) is int and not 0 <= end < tokenizer.vocab_size]
 
 
 def origin(published: Published, name: str, params) -> dict[str, Any]:
@@ -95,8 +104,6 @@ def export_published(path: str, folder: Path, shard_size: int, say: Callable[[st
         UserError: it is no run, or its architecture is of no published family; the message says why.
     """
     run, _ = RunFolder.find(path)
-    if "model_type" in run.settings():
-        raise UserError(f"{run.path} is not a run's folder: its config.json is that of published weights")
     model = load_model(path, say, needs_tokenizer=False)
     came_from = (run.data() or {}).get("converted_from", {}).get("config", {})
     family = family_of(model.config, came_from.get("model_type"))

@@ -38,6 +38,12 @@ class RunFolder:
         self.loss_plot = self.path / "loss.png"
 
     @classmethod
+    def of_config(cls, path: str | Path) -> "RunFolder":
+        """Where a run of this config is, unless told otherwise: runs/NAME; of a run's own config.json, the folder it is in."""
+        path = Path(path).expanduser()
+        return cls(path.parent if path.name == "config.json" else Path("runs") / path.stem)
+
+    @classmethod
     def find(cls, path: str | Path) -> tuple["RunFolder", int | None]:
         """The run that `path` is (part of): a run's folder, its `checkpoints`, or one step, whose number comes second.
 
@@ -53,6 +59,11 @@ class RunFolder:
             raise UserError(f"there is no {path}; give a run's folder, such as runs/base")
         if not (folder.path / "config.json").is_file():
             raise UserError(f"{path} is not a run's folder (it has no config.json)")
+        if "model_type" in (folder._read_json("config.json") or {}):
+            raise UserError(
+                f"{path} holds published weights, and is not a run's folder; run `python convert.py from-hf {path} "
+                f"runs/{folder.path.name}` first"
+            )
         return folder, step
 
     @contextmanager
@@ -104,6 +115,7 @@ class RunFolder:
             try:
                 yield
             finally:
+                remove_empty([self.checkpoints])
                 if made and self.path.is_dir() and [each.name for each in self.path.iterdir()] == [".lock"]:
                     (self.path / ".lock").unlink()
                     remove_empty(made)

@@ -3,6 +3,7 @@
 import ast
 import difflib
 import json
+import math
 import os
 import re
 import traceback
@@ -44,8 +45,8 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
 
 
 def _parse(text: str, old: Any) -> Any:
-    """A Python literal (true, false and none in any case), or else the text itself, as where `old` is text."""
-    words = {"true": True, "false": False, "none": None}
+    """A Python literal (true, false, none, nan and inf in any case), or else the text itself, as where `old` is text."""
+    words = {"true": True, "false": False, "none": None, "nan": math.nan, "inf": math.inf}
     if isinstance(old, str):
         return text
     try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from interop.family import Family, Field, Json
+from interop.family import Family, Field, Json, take
 from interop.layout import LINEAR_OF_HEADS, VECTOR, Row, dense, embedding, norm
 from model import TransformerConfig
 
@@ -26,20 +26,20 @@ def encoder_rows(prefix: str) -> tuple[Row, ...]:
     )
 
 
-BERT_ROWS = (
-    *encoder_rows("bert."),
-    *dense("head/transform", "cls.predictions.transform.dense"),
-    *norm("head/norm", "cls.predictions.transform.LayerNorm"),
-    *dense("head/output", "cls.predictions.decoder")[:1],
-    Row("head/bias", "cls.predictions.bias", VECTOR),
-)
-ROBERTA_ROWS = (
-    *encoder_rows("roberta."),
-    *dense("head/transform", "lm_head.dense"),
-    *norm("head/norm", "lm_head.layer_norm"),
-    *dense("head/output", "lm_head.decoder")[:1],
-    Row("head/bias", "lm_head.bias", VECTOR),
-)
+def rows(prefix: str, transform: str, norm_name: str, head: str):
+    """The name tables. A tied output layer's bias stands beside it in the file, one of its own in it."""
+
+    def of(config: TransformerConfig) -> tuple[Row, ...]:
+        return (
+            *encoder_rows(prefix),
+            *dense("head/transform", transform),
+            *norm("head/norm", norm_name),
+            *dense("head/output", f"{head}.decoder")[:1],
+            Row("head/bias", f"{head}.bias" if config.tie_embeddings else f"{head}.decoder.bias", VECTOR),
+        )
+
+    return of
+
 
 FIELDS = (
     Field("vocab_size", "vocab_size"),
@@ -67,7 +67,7 @@ OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm
 
 
 def parts(prefix: str, head: str):
-    """Whether a file has a head and a pooler, its names alone tell."""
+    """Whether a file has a head and a pooler, its names alone tell; and the least that there is of token types."""
 
     def to_ours(theirs: Json, names: Collection[str]) -> Json:
         has_head = any(name.startswith(head) for name in names)
@@ -75,6 +75,7 @@ def parts(prefix: str, head: str):
             "head": "transform" if has_head else "none",
             "head_bias": has_head,
             "pooler": f"{prefix}pooler.dense.weight" in names,
+            "num_token_types": max(1, take(theirs, "type_vocab_size", int, 2)),  # transformers cannot do without
         }
 
     return to_ours
@@ -82,8 +83,8 @@ def parts(prefix: str, head: str):
 
 def roberta_positions(theirs: Json) -> Json:
     """Positions start after the padding's id, and the rows before the first are counted."""
-    offset = theirs.get("pad_token_id", 1) + 1
-    return {"position_offset": offset, "max_length": theirs.get("max_position_embeddings", 512) - offset}
+    offset = take(theirs, "pad_token_id", int, 1) + 1
+    return {"position_offset": offset, "max_length": take(theirs, "max_position_embeddings", int, 512) - offset}
 
 
 def roberta_positions_json(config: TransformerConfig) -> Json:
@@ -111,14 +112,14 @@ BERT = Family(
     ignored=IGNORED
     | {"directionality", "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"}
     | {"pooler_size_per_head", "pooler_type"},
-    rows=lambda config: BERT_ROWS,
+    rows=rows("bert.", "cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions"),
     prefix="bert.",
     heads=("cls.",),
     copies={
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     },
-    buffers=(r"bert\.embeddings\.(position_ids|token_type_ids)",),
+    buffers=(r"bert\.embeddings\.(position_ids|token_type_ids)", r"cls\.predictions\.bias"),  # untied, it is not used
     left_out=(r"cls\.seq_relationship\.(weight|bias)",),
     renamed=OLD_NAMES,
     to_ours=parts("bert.", "cls.predictions."),
@@ -130,14 +131,14 @@ ROBERTA = Family(
     always=ALWAYS,
     only=ABSOLUTE,
     ignored=IGNORED | {"max_position_embeddings"},
-    rows=lambda config: ROBERTA_ROWS,
+    rows=rows("roberta.", "lm_head.dense", "lm_head.layer_norm", "lm_head"),
     prefix="roberta.",
     heads=("lm_head.",),
     copies={
         "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
         "lm_head.decoder.bias": "lm_head.bias",
     },
-    buffers=(r"roberta\.embeddings\.(position_ids|token_type_ids)",),
+    buffers=(r"roberta\.embeddings\.(position_ids|token_type_ids)", r"lm_head\.bias"),
     renamed=OLD_NAMES,
     to_ours=lambda theirs, names: parts("roberta.", "lm_head.")(theirs, names) | roberta_positions(theirs),
     to_theirs=roberta_positions_json,

@@ -2,7 +2,7 @@
 
 import math
 
-from interop.family import Family, Field, Json, unsupported
+from interop.family import Family, Field, Json, take, unsupported
 from interop.layout import LINEAR_OF_HEADS, dense, embedding, norm
 from model import TransformerConfig
 
@@ -42,22 +42,32 @@ ROPE_SCALINGS = {
 
 def rope(theirs: Json) -> Json:
     """Our fields of RoPE, from `rope_theta` and `rope_scaling`, or from `rope_parameters`, which has come to hold both."""
-    given = dict(theirs.get("rope_scaling") or {}) | dict(theirs.get("rope_parameters") or {})
-    kind = given.pop("rope_type", None) or given.pop("type", None) or "default"
-    given.pop("type", None)
-    ours: Json = {"rope_theta": float(given.pop("rope_theta", None) or theirs.get("rope_theta") or 10000.0)}
+    given: Json = {}
+    for name in ("rope_scaling", "rope_parameters"):
+        given |= take(theirs, name, dict | None, None) or {}
+
+    def pop(name: str, kind: type):
+        value = take(given, name, kind | None, None, under="rope_scaling.")
+        given.pop(name, None)
+        return value
+
+    kinds = [pop(name, str) for name in ("rope_type", "type")]
+    kind = kinds[0] or kinds[1] or "default"
+    ours: Json = {"rope_theta": pop("rope_theta", float) or take(theirs, "rope_theta", float | None, None) or 10000.0}
     if kind != "default":
         if kind not in ROPE_SCALINGS:
             raise unsupported("rope_scaling", kind, f"supported: {', '.join(ROPE_SCALINGS)}")
-        ours |= {"rope_scaling": kind, "rope_factor": float(given.pop("factor", 1.0))}
+        factor = pop("factor", float)
+        ours |= {"rope_scaling": kind, "rope_factor": 1.0 if factor is None else factor}
+        if ours["rope_factor"] < 1:
+            raise unsupported("rope_scaling.factor", factor, "at least 1 is")
         for our, their, default in ROPE_SCALINGS[kind]:
-            value = given.pop(their, None)
+            value = pop(their, int if our == "rope_original_length" else float)
             ours[our] = default if value is None else value
-            if our != "rope_original_length":
-                ours[our] = float(ours[our])
         usual = 0.1 * math.log(ours["rope_factor"]) + 1
         given = {name: value for name, value in given.items() if value is not None}
-        if kind == "yarn" and math.isclose(given.get("attention_factor", usual), usual, rel_tol=1e-6):
+        factor = take(given, "attention_factor", float, usual, under="rope_scaling.")
+        if kind == "yarn" and math.isclose(factor, usual, rel_tol=1e-6):
             given.pop("attention_factor", None)
         if given.get("truncate") is True:
             given.pop("truncate")
@@ -83,14 +93,15 @@ def rope_json(config: TransformerConfig) -> Json:
 
 def one_window(theirs: Json, default: int | None = None) -> Json:
     """The window of all layers, or none; where only some layers have it, we cannot."""
-    size = theirs.get("sliding_window", default)
-    layers = theirs.get("num_hidden_layers", 0)
+    size = take(theirs, "sliding_window", int | None, default)
+    layers = take(theirs, "num_hidden_layers", int)
     first = 0
     if "use_sliding_window" in theirs:  # Qwen
-        size = size if theirs["use_sliding_window"] else None
-        first = theirs.get("max_window_layers", 28)
-    some = ["full_attention" if size is None or layer < first else "sliding_attention" for layer in range(layers)]
-    kinds = set(theirs.get("layer_types") or some)
+        size = size if take(theirs, "use_sliding_window", bool) else None
+        first = take(theirs, "max_window_layers", int, 28)
+    some = {"full_attention"} if size is None or first > 0 else set()
+    some |= set() if size is None or first >= layers else {"sliding_attention"}
+    kinds = set(map(str, take(theirs, "layer_types", list | None, None) or some))
     if not kinds <= {"full_attention"} and (size is None or kinds != {"sliding_attention"}):
         raise unsupported("layer_types", sorted(kinds), "one kind of attention for all layers is")
     return {"sliding_window": size if kinds == {"sliding_attention"} else None}
@@ -105,7 +116,7 @@ def qwen_window_json(config: TransformerConfig) -> Json:
 
 def llama_biases(theirs: Json) -> Json:
     """Llama's two switches are our `use_bias`; all dense layers have a bias, or none."""
-    attention, mlp = (bool(theirs.get(name)) for name in ("attention_bias", "mlp_bias"))
+    attention, mlp = (bool(take(theirs, name, bool | None, None)) for name in ("attention_bias", "mlp_bias"))
     if attention != mlp:
         raise unsupported("attention_bias", attention, f"with mlp_bias={mlp}; supported: both or neither")
     return {"use_bias": attention}

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from interop.family import Family, Field, Json, unsupported, words
+from interop.family import Family, Field, Json, take, unsupported, words
 from interop.layout import LINEAR_OF_HEADS, Row, dense, embedding, norm
 from model import TransformerConfig
 
@@ -55,20 +55,20 @@ def rows(config: TransformerConfig) -> tuple[Row, ...]:
 
 def common(theirs: Json, names: Collection[str], feed_forward: str) -> Json:
     """Whether the head is tied, the tensors tell: config.json has come to say that it always is."""
-    feed_forward = theirs.get("feed_forward_proj", feed_forward)
+    feed_forward = take(theirs, "feed_forward_proj", str, feed_forward)
     _, function, gated = FEED_FORWARD.get(feed_forward, (None, None, None))
     for name, made in (("dense_act_fn", function), ("is_gated_act", gated)):
         if made is not None and theirs.get(name, made) != made:
             raise unsupported(name, theirs[name], f"with feed_forward_proj={feed_forward!r}")
-    layers = theirs.get("num_decoder_layers")
+    layers = take(theirs, "num_decoder_layers", int | None, None)
     return {
-        "decoder_layers": theirs.get("num_layers", 6) if layers is None else layers,
+        "decoder_layers": take(theirs, "num_layers", int, 6) if layers is None else layers,
         "tie_embeddings": "lm_head.weight" not in names,
     }
 
 
 def is_scaled(theirs: Json) -> bool:
-    return theirs.get("scale_decoder_outputs", theirs.get("tie_word_embeddings", True) is not False)
+    return take(theirs, "scale_decoder_outputs", bool, theirs.get("tie_word_embeddings", True) is not False)
 
 
 def to_theirs(config: TransformerConfig) -> Json:

@@ -78,8 +78,10 @@ MODELS = {
     "qwen3": ("Qwen3ForCausalLM", "Qwen3Config", LLAMA | {"head_dim": 10}),
     "bert": ("BertForMaskedLM", "BertConfig", BERT),
     "bert, relu, eps": ("BertForMaskedLM", "BertConfig", BERT | {"hidden_act": "relu", "layer_norm_eps": 1e-3}),
+    "bert, untied": ("BertForMaskedLM", "BertConfig", BERT | {"tie_word_embeddings": False}),
     "bert, no head": ("BertModel", "BertConfig", BERT),
     "roberta": ("RobertaForMaskedLM", "RobertaConfig", BERT | {"type_vocab_size": 1}),
+    "roberta, own output layer": ("RobertaForMaskedLM", "RobertaConfig", BERT | {"tie_word_embeddings": False}),
     "t5": ("T5ForConditionalGeneration", "T5Config", T5),
     "t5, gated, untied": (
         "T5ForConditionalGeneration",

@@ -16,9 +16,10 @@ from safetensors.numpy import load_file, save_file
 from common.errors import UserError
 from interop import reader, source
 from interop.reader import open_tensors
-from interop.weights import look_through, read_params
+from interop.weights import family_of, look_through, read_params
 from tests.conftest import ROOT
-from tests.interop.folders import write_folder, write_tokenizer
+from tests.interop.folders import small, write_folder, write_tokenizer
+from tests.interop.reference import required
 from training.converted import export_published, import_published
 from training.settings import load_settings
 from training.trained_model import load_model
@@ -90,7 +91,7 @@ def test_the_commands(tmp_path, command):
     assert "converted_from" in json.loads((tmp_path / "run" / "data.json").read_text())
 
 
-def test_interrupted_it_leaves_nothing_at_its_place(tmp_path):
+def test_interrupted_it_leaves_nothing_behind(tmp_path):
     write_folder(tmp_path / "theirs")
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "convert.py"), "from-hf", "theirs", "run"], cwd=tmp_path, stderr=subprocess.PIPE
@@ -99,7 +100,8 @@ def test_interrupted_it_leaves_nothing_at_its_place(tmp_path):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
-    assert not (tmp_path / "run").exists()
+    assert process.returncode == 128 + signal.SIGINT
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
 
 
 # What is refused.
@@ -140,6 +142,30 @@ BAD = {
     "another family": (
         lambda f: edit_json(f / "config.json", model_type="gpt_neox"),
         "model_type='gpt_neox' is not known",
+    ),
+    "no family": (lambda f: edit_json(f / "config.json", model_type=None), "config.json has no model_type"),
+    "many layers": (lambda f: edit_json(f / "config.json", n_layer=10**9), "look at n_layer=1000000000"),
+    "a great width": (lambda f: edit_json(f / "config.json", n_inner=10**9, n_embd=10**9), "look at n_embd=1000000000"),
+    "many pieces": (
+        lambda f: edit_json(f / "config.json", vocab_size=10**15),
+        "vocab_size=1000000000000000 is not supported",
+    ),
+    "a run": (
+        lambda f: (f / "config.json").write_text(json.dumps({"task": "causal_lm", "model": {}})),
+        "is a run's folder already; sample.py --ckpt",
+    ),
+    "a pointer": (
+        lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        "model.safetensors is a pointer of Git LFS, not the file itself; run `git lfs pull`",
+    ),
+    "no index": (
+        lambda f: (f / "model.safetensors").rename(f / "model-00001-of-00002.safetensors"),
+        "has model-00001-of-00002.safetensors but no model.safetensors.index.json",
+    ),
+    "no merges": (lambda f: (f / "merges.txt").unlink(), "but merges.txt, which belongs to it, is missing"),
+    "beyond float32": (
+        lambda f: edit_tensors(f, lambda t: t.update({WTE: np.full_like(t[WTE], 1e39, dtype=np.float64)})),
+        "wte.weight holds 1e+39, which float32 cannot",
     ),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "has no weights"),
     "cut": (lambda f: cut(f / "model.safetensors", 9000), "model.safetensors is damaged"),
@@ -184,7 +210,7 @@ def test_what_does_not_fit_together(theirs, tmp_path, name):
     with pytest.raises(UserError) as caught:
         convert(theirs, tmp_path / "run")
     assert message in str(caught.value) and "\n" not in str(caught.value)
-    assert "; " in str(caught.value)  # what to do
+    assert "; " in str(caught.value) or "is not supported" in str(caught.value)  # what to do
     assert not any((tmp_path / "run").iterdir())
 
 
@@ -247,8 +273,79 @@ def test_large_tensors_are_read_in_pieces(theirs, monkeypatch):
 
 def test_pytorch_files_say_what_they_need(theirs):
     (theirs / "model.safetensors").rename(theirs / "pytorch_model.bin")
-    with pytest.raises(UserError, match=r"torch is not installed; pip install torch|cannot be read with weights_only"):
+    with pytest.raises(UserError, match=r"torch is not installed; pip install torch|is damaged, or holds more than"):
         look_through(theirs)
+
+
+def test_pytorch_files_of_all_ages_are_read_and_what_is_no_state_is_refused(theirs):
+    torch = required("torch")
+    expected = read_params(look_through(theirs))
+    state = {name: torch.tensor(array) for name, array in load_file(theirs / "model.safetensors").items()}
+    (theirs / "model.safetensors").unlink()
+
+    class Code:
+        def __reduce__(self):
+            return print, ("run",)
+
+    for content, zipped, message in (
+        (state, True, None),
+        (state, False, None),
+        (state | {"more": Code()}, True, "holds more than tensors, which is not read: it could run any program"),
+        (state | {"more": Code()}, False, "holds more than tensors, which is not read: it could run any program"),
+        (list(state.values()), True, "holds a list, not tensors by name"),
+    ):
+        torch.save(content, theirs / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+        if message is None:
+            assert_same(read_params(look_through(theirs)), expected)
+            continue
+        with pytest.raises(UserError, match=message) as caught:
+            look_through(theirs)
+        assert "weights_only" not in str(caught.value)
+
+
+def test_heads_of_other_tasks_are_left_out_and_said(tmp_path):
+    write_folder(tmp_path / "theirs", "bert")
+    edit_tensors(tmp_path / "theirs", lambda t: t.update({"classifier.weight": np.ones((2, 16), np.float32)}))
+    said = []
+    convert(tmp_path / "theirs", tmp_path / "run", said=said)
+    assert said == ["left out, since the network has no place for it: classifier.weight"]
+
+
+def test_a_part_of_a_model_is_refused_as_one(tmp_path):
+    write_folder(tmp_path / "theirs", "t5")
+    edit_tensors(tmp_path / "theirs", lambda t: [t.pop(name) for name in list(t) if name.startswith("decoder.")])
+    with pytest.raises(UserError, match="the weights have no decoder, and a part of a t5 alone is not supported"):
+        look_through(tmp_path / "theirs")
+
+
+def test_an_end_beyond_the_vocabulary_is_said(theirs, tmp_path):
+    edit_json(theirs / "config.json", eos_token_id=[299, 1000])
+    said = []
+    convert(theirs, tmp_path / "run", said=said)
+    assert said == ["eos_token_id: the tokenizer has no piece 1000; no text will end there"]
+
+
+def test_what_bfloat16_cannot_hold_is_refused_without_a_warning(theirs, recwarn):
+    def large(tensors):
+        tensors[WTE][7, 3] = 3.4e38
+
+    edit_tensors(theirs, large)
+    assert np.isfinite(read_params(look_through(theirs))["token_embedding"]["embedding"]).all()
+    with pytest.raises(UserError, match=r"wte.weight holds 3.4e\+38, which bfloat16 cannot"):
+        read_params(look_through(theirs), "bfloat16")
+    assert not recwarn.list
+
+
+def test_published_weights_are_no_run(theirs):
+    for path in (theirs, theirs / "checkpoints"):
+        with pytest.raises(UserError, match=r"there is no|holds published weights, .*`python convert.py from-hf "):
+            load_model(str(path), pytest.fail)
+
+
+def test_a_bert_without_token_types_is_of_no_family(tmp_path):
+    config = small("bert", num_token_types=0)
+    with pytest.raises(UserError, match=r"nearest is bert, but for num_token_types=0 \(bert: 1\); to write it as one"):
+        family_of(config)
 
 
 def test_hub_names(tmp_path, monkeypatch):

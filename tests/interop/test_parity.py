@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from interop.layout import by_path, views
-from interop.parity import MOST, differ, load_reference, run_ours, run_reference
+from interop.parity import MOST, compare, differ, load_reference, run_ours, run_reference
 from interop.weights import family_of, look_through, published_tensors, read_params
 from interop.writer import write_published
 from model import Tokens, Transformer
 from tasks import LossConfig
 from tasks.cross_entropy import cross_entropy
-from tests.interop.reference import MODELS, make, required
+from tests.interop.reference import BERT, MODELS, T5, make, required
 
 torch, transformers = required("torch"), required("transformers")
 pytestmark = pytest.mark.parity
@@ -40,7 +40,7 @@ def test_layers_and_logits(saved):
     assert all(difference.same_argmax is not False for difference in differences)
     names = {difference.name for difference in differences}
     assert "last hidden" in names and (published.config.head == "none") != ("logits" in names)
-    assert len(names) >= published.config.num_layers
+    assert len(names) >= published.config.num_layers + 1
 
 
 def test_loss_and_gradients(saved):
@@ -94,7 +94,7 @@ def test_the_same_tensors_there_and_back(saved):
     family = family_of(published.config, published.family.model_type)
     write_published(folder / "ours", family, published.config, params, {}, shard_size=20_000)
     assert len(list((folder / "ours").glob("*.safetensors"))) > 3
-    again = load_reference(folder / "ours", params)
+    again = load_reference(folder / "ours", params, published.config)
     with torch.no_grad():
         arguments = {"input_ids": torch.tensor(IDS).long(), "attention_mask": torch.tensor(IDS > 0).long()}
         if published.config.network == "encoder-decoder":
@@ -116,4 +116,20 @@ def test_one_number_changed_is_seen(tmp_path):
         LENGTHS,
         published.config,
     )
-    assert [difference.relative > MOST for difference in differences] == [False, True, True, True]
+    assert [difference.relative > MOST for difference in differences] == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize("name", ["BertForPreTraining", "BertForSequenceClassification", "T5ForConditionalGeneration"])
+def test_every_layer_is_compared_whatever_else_the_model_has(tmp_path, name, capfd):
+    required("transformers")
+    kind = "T5Config" if name.startswith("T5") else "BertConfig"
+    fields = T5 if name.startswith("T5") else BERT
+    getattr(transformers, name)(getattr(transformers, kind)(**fields)).save_pretrained(tmp_path)
+    published = look_through(tmp_path)
+    config = published.config
+    capfd.readouterr()
+    said = [each.name for each in compare(tmp_path, read_params(published), config, None, lambda line: None)]
+    layers = [f"encoder layer {layer}" for layer in range(1, config.encoder_layers + 1)]
+    layers += [f"decoder layer {layer}" for layer in range(1, config.decoder_layers + 1)]
+    assert said[: len(layers)] == layers and ("logits" in said) == (config.head != "none")
+    assert capfd.readouterr().err == ""

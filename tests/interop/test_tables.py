@@ -10,6 +10,9 @@ from interop.families import FAMILIES
 from interop.layout import LINEAR, LINEAR_OF_HEADS, TABLE, VECTOR, by_path, nameless, views
 from interop.weights import empty_params, family_of
 from model import TransformerConfig, presets
+from tests.conftest import ROOT
+from training.config import build_config
+from training.settings import load_settings
 
 PUBLISHED = {
     name: family for name, family in presets.FAMILIES.items() if name != "vaswani2017"
@@ -88,6 +91,28 @@ def test_what_is_no_family_says_what_stands_in_the_way(changes, parts):
     assert all(part in str(caught.value) for part in (*parts, "; to write it as one, train")), caught.value
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "family"),
+    [
+        ("base", [], "llama"),
+        ("tiny", [], "llama"),
+        ("char", [], "llama"),
+        ("gpt2_tiny", [], "gpt2"),
+        ("llama_tiny", [], "llama"),
+        ("bert_tiny", ["model.position=learned", "model.num_token_types=2"], "bert"),
+        ("t5_tiny", ["model.scale_attention=False"], "t5"),
+    ],
+)
+def test_the_small_configs_are_of_the_families_that_the_readme_says(name, changes, family):
+    def kind(changes) -> str:
+        return family_of(build_config(load_settings(ROOT / "configs" / f"{name}.py", changes), 600).model).model_type
+
+    assert kind(changes) == family
+    for dropped in range(len(changes)):  # and none of them may be left out
+        with pytest.raises(UserError, match=changes[dropped].split("=")[0].removeprefix("model.")):
+            kind(changes[:dropped] + changes[dropped + 1 :])
+
+
 LLAMA = FAMILIES["llama"].config_json(presets.llama("llama3.2-1b"))
 ROPE = LLAMA["rope_parameters"]
 
@@ -102,7 +127,30 @@ ROPE = LLAMA["rope_parameters"]
         ("llama", {"mlp_bias": True}, "attention_bias=False is not supported (with mlp_bias=True"),
         ("llama", {"hidden_act": "relu"}, "hidden_act='relu' is not supported (supported: 'silu'"),
         ("llama", {"quantization_config": {"bits": 4}}, "quantization_config={'bits': 4} is not a field"),
-        ("llama", {"hidden_size": None}, "makes no network"),
+        ("llama", {"hidden_size": None}, "config.json: hidden_size=None must be int, not NoneType"),
+        ("llama", {"hidden_size": 48.0}, "hidden_size=48.0 must be int, not float"),
+        ("llama", {"hidden_size": "48"}, "hidden_size='48' must be int, not str"),
+        ("llama", {"num_hidden_layers": True}, "num_hidden_layers=True must be int, not bool"),
+        ("llama", {"num_hidden_layers": -1}, "num_hidden_layers=-1 must not be negative"),
+        ("llama", {"num_attention_heads": 7, "head_dim": None}, "num_attention_heads=7 does not divide hidden_size="),
+        ("llama", {"hidden_act": ["silu"]}, "hidden_act=['silu'] must be str, not list"),
+        ("llama", {"rms_norm_eps": "1e-5"}, "rms_norm_eps='1e-5' must be float, not str"),
+        ("llama", {"rms_norm_eps": float("nan")}, "rms_norm_eps=nan must be a finite number"),
+        ("llama", {"rms_norm_eps": 10**400}, "must be a finite number"),
+        ("llama", {"attention_bias": "yes"}, "attention_bias='yes' must be bool"),
+        ("llama", {"rope_parameters": "x"}, "rope_parameters='x' must be dict, not str"),
+        ("llama", {"rope_scaling": [1, 2]}, "rope_scaling=[1, 2] must be dict, not list"),
+        ("llama", {"rope_theta": "abc", "rope_parameters": None}, "rope_theta='abc' must be float, not str"),
+        ("llama", {"rope_parameters": {"rope_theta": "abc"}}, "rope_scaling.rope_theta='abc' must be float, not str"),
+        ("llama", {"rope_parameters": {"rope_type": ["yarn"]}}, "rope_scaling.rope_type=['yarn'] must be str"),
+        ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": 0}}, "rope_scaling.factor=0.0 is not supported"),
+        ("llama", {"rope_parameters": {"rope_type": "yarn", "factor": -2.0}}, "rope_scaling.factor=-2.0 is not"),
+        ("mistral", {"sliding_window": "16"}, "sliding_window='16' must be int, not str"),
+        ("qwen2", {"layer_types": "all"}, "layer_types='all' must be list, not str"),
+        ("roberta", {"pad_token_id": None}, "pad_token_id=None must be int, not NoneType"),
+        ("roberta", {"pad_token_id": "1"}, "pad_token_id='1' must be int, not str"),
+        ("t5", {"num_decoder_layers": "2"}, "num_decoder_layers='2' must be int, not str"),
+        ("t5", {"feed_forward_proj": ["relu"]}, "feed_forward_proj=['relu'] must be str, not list"),
         (
             "qwen2",
             {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1, "layer_types": None},

@@ -157,6 +157,14 @@ def test_each_key_is_missed(key):
         ({"training__sample_prompts": {"a"}}, "training.sample_prompts={'a'} must be a string or a tuple of strings"),
         ({"optimizer__learning_rate": "fast"}, "optimizer.learning_rate='fast' must be float, not str"),
         ({"optimizer__learning_rate": False}, "optimizer.learning_rate=False must be float, not bool"),
+        (
+            {"model__decoder_layers": 0, "model__encoder_layers": 2},
+            "task='causal_lm' trains a decoder; set model.encoder_layers and model.decoder_layers for it",
+        ),
+        (
+            {"task": "masked_lm"},
+            "task='masked_lm' trains an encoder; set model.encoder_layers and model.decoder_layers for it",
+        ),
         ({"optimizer__learning_rate": math.nan}, "optimizer.learning_rate=nan must be a finite number"),
         ({"optimizer__clip_norm": math.inf}, "optimizer.clip_norm=inf must be a finite number"),
         ({"optimizer__warmup_steps": 1e2}, "optimizer.warmup_steps=100.0 must be int, not float"),

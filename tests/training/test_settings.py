@@ -168,6 +168,7 @@ def test_types_are_left_to_build_config(write):
         ("optimizer.learning_rate=3e-4", 3e-4),
         ("optimizer.learning_rate=1", 1),
         ("loss.z_loss=-1.5", -1.5),
+        ("corruption.rate=inf", float("inf")),
         ("model.use_bias=true", True),
         ("model.use_bias=False", False),
         ("model.mlp_dim=None", None),
