@@ -47,7 +47,7 @@ def test_a_command_ends_so(command):
     done = command("convert.py", "to-hf", "x", "y", "--shard_size", "inf")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     done = command("train.py", "--workdir")
-    assert (
-        done.returncode == 2
-        and done.stderr == "train.py: argument --workdir: expected one argument; --help lists the flags\n"
+    assert done.returncode == 2 and done.stderr == (
+        "train.py: argument --workdir: expected one argument; one that begins with - is given as --FLAG=VALUE; "
+        "--help lists the flags\n"
     )
