@@ -12,7 +12,7 @@ import numpy as np
 
 from generation.network import apply
 from generation.rows import Decoded, Method, Rows, Status, add_next_token, row_keys
-from generation.sizes import most_slots, pad_batch, round_up
+from generation.sizes import most_slots, pad_batch, prompt_of_rows, round_up
 from model import Cache, Tokens, TransformerConfig
 from model.parameters import Params
 
@@ -222,8 +222,7 @@ def generate(
     wanted = len(prompts) * samples
     longest = round_up(max(map(len, prompts))) if sliding and sources is None else config.max_length
     tokens, source, slots = pad_batch(prompts, sources, longest)
-    prompt_of = np.full(round_up(wanted, 1), -1, np.int32)
-    prompt_of[:wanted] = np.repeat(np.arange(len(prompts)), samples)
+    prompt_of = prompt_of_rows(len(prompts), samples)
     rows = prefill(
         params,
         tokens,

@@ -35,6 +35,14 @@ def pad_batch(
     return tokens, source, round_up(tokens.ids.shape[1] + 1, LEAST_SLOTS)
 
 
+def prompt_of_rows(prompts: int, samples: int) -> np.ndarray:
+    """The prompt that each row continues, int32; -1: none, the row is there to fill the batch up to a power of two."""
+    wanted = prompts * samples
+    rows = np.full(round_up(wanted, 1), -1, np.int32)
+    rows[:wanted] = np.repeat(np.arange(prompts), samples)
+    return rows
+
+
 def most_slots(config: TransformerConfig) -> int:
     """Of a cache: some rows may fill the context after a prompt that is padded to nearly all of it."""
     return round_up(2 * config.max_length, LEAST_SLOTS)

@@ -20,7 +20,7 @@ from generation.decoder import grow, next_logits, prefill
 from generation.network import apply
 from generation.processors import Seen
 from generation.rows import Decoded, Method, Rows, Status, add_tokens, process, token_logprobs
-from generation.sizes import pad_batch, round_up
+from generation.sizes import pad_batch, prompt_of_rows
 from model import Cache, Tokens, TransformerConfig
 from model.parameters import Params
 
@@ -221,8 +221,7 @@ def generate_speculatively(
     require(draft.config.head != "none", "the draft has no head: it gives vectors, not text")
     tokens, source, slots = pad_batch(prompts, sources, longest)
     wanted = len(prompts) * samples
-    prompt_of = np.full(round_up(wanted, 1), -1, np.int32)
-    prompt_of[:wanted] = np.repeat(np.arange(len(prompts)), samples)
+    prompt_of = prompt_of_rows(len(prompts), samples)
     room = longest + 1 - tokens.segments.sum(-1)[np.maximum(prompt_of, 0)]
     new_tokens = np.minimum(max_new_tokens, room).astype(np.int32)
     batch = tokens, source, prompt_of, new_tokens, np.uint32(seed), method, np.int32(first_row)
