@@ -95,6 +95,11 @@ def _leave(number: int, _) -> None:
 
 
 def _report_unraisable(unraisable) -> None:
-    """As Python does, but for the loops that Orbax closes before TensorStore has told them of an error it has raised."""
-    if str(unraisable.exc_value) != "Event loop is closed":
+    """As Python does, but for what Orbax leaves behind after an error that it has raised.
+
+    These are loops that are closed before TensorStore has told them of it, and coroutines that no one waits for any more.
+    """
+    code = getattr(unraisable.object, "cr_code", None)
+    of_orbax = code is not None and "orbax" in code.co_filename
+    if not of_orbax and str(unraisable.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(unraisable)

@@ -444,6 +444,22 @@ def test_on_a_terminal_control_c_stops_a_text_or_a_line_and_then_leaves(run, tmp
     assert "Traceback" not in terminal.seen and "/seed" in (tmp_path / ".cache" / "zenformer" / "history").read_text()
 
 
+def test_a_checkpoint_that_was_cut_short_is_one_line(run, tmp_path):
+    folder = tmp_path / "cut"
+    shutil.copytree(run, folder)
+    files = [path for path in (folder / "checkpoints" / "6" / "params").rglob("*") if path.is_file()]
+    os.truncate(max(files, key=lambda path: path.stat().st_size), 1000)
+    done = subprocess.run(
+        [sys.executable, ROOT / "sample.py", "--ckpt", folder, "--prompt", "zh:", "--max_new_tokens", "3"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    told, pace = done.stderr.splitlines()
+    assert "step 6 cannot be read" in told and told.endswith("trying the one before") and "tokens" in pace
+
+
 def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_is_used(call, run, tmp_path):
     folder = tmp_path / "damaged"
     shutil.copytree(run, folder)

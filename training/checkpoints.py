@@ -147,7 +147,8 @@ class Checkpoints:
             except UserError:
                 raise
             except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is not as it should be
-                problem = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+                message = str(error).partition(". See full TensorStore details")[0]
+                problem = f"{type(error).__name__}: {message}".split("\n")[0][:200]
                 if _is_of_the_system(error):
                     path = self.folder / str(step)
                     raise UserError(f"{path} cannot be read now ({problem}); try again, or move it away") from error
