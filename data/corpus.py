@@ -20,6 +20,7 @@ from data.cache import Cache
 from data.cleaning import STEPS
 from data.document import Document
 from data.encoded import EncodedText, encode_texts
+from data.mapped import join
 from data.packing import PACKINGS
 from data.prepared import is_prepared, read_prepared, refuse_other_options, refuse_other_tokenizer
 from data.selection import DEDUP, select
@@ -275,6 +276,16 @@ def _code() -> str:
     cleaning = ("ftfy", "selectolax", "opencc", "py3langid")
     installed = {each.name: each.version for each in importlib.metadata.distributions() if each.name in cleaning}
     return digest(repr(sorted(installed.items())), *files)
+
+
+def mixture(data: DataConfig, corpus: Corpus) -> tuple[list[EncodedText], tuple[float, ...]]:
+    """The texts that rows are made of, and the share of the rows that each gets, not scaled: one text where none has a weight.
+
+    Raises:
+        UserError: as `mixture_weights`.
+    """
+    texts, weights = [*corpus.train.values()], mixture_weights(data, corpus)
+    return (texts, weights) if weights else ([join(texts)], (1.0,))
 
 
 def mixture_weights(data: DataConfig, corpus: Corpus) -> tuple[float, ...]:

@@ -9,8 +9,7 @@ import jax
 
 from common.errors import UserError, require
 from data.batches import PackedRows, PrepareRow, TrainBatches, ValidBatches
-from data.corpus import ON_END, Corpus, EncodedText, mixture_weights
-from data.mapped import join
+from data.corpus import ON_END, Corpus, EncodedText, mixture
 from tasks import TASKS
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
@@ -73,10 +72,9 @@ class Trainer:
             packed = PackedRows.pack(texts, row_length, config.data.packing)
             return packed, task.prepare(packed, corpus.tokenizer, config.corruption)
 
-        texts = [*corpus.train.values()]
-        weights = mixture_weights(config.data, corpus)
-        packed, prepare = pack(texts if weights else [join(texts)])
-        self.batches = TrainBatches(packed, training.batch_size, config.seed, prepare, weights or (1.0,))
+        texts, weights = mixture(config.data, corpus)
+        packed, prepare = pack(texts)
+        self.batches = TrainBatches(packed, training.batch_size, config.seed, prepare, weights)
         if not ON_END[config.data.on_end]:
             training = dataclasses.replace(training, num_steps=self._steps_of_one_epoch())
             self.config = config = dataclasses.replace(config, training=training)

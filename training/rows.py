@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from data.batches import PackedRows, Row, TrainBatches
-from data.corpus import Corpus, mixture_weights
-from data.mapped import join
+from data.corpus import Corpus, mixture
 from data.tokenizer import Tokenizer
 from tasks import TASKS
 from training.config import RunConfig
@@ -15,9 +14,9 @@ from training.config import RunConfig
 def show_rows(config: RunConfig, corpus: Corpus, count: int) -> Iterator[str]:
     """The first `count` rows that a run trains on, before its objective makes inputs and targets of them."""
     length = TASKS[config.task].row_length(config.data.sequence_length, config.corruption)
-    texts, weights, size = [*corpus.train.values()], mixture_weights(config.data, corpus), config.training.batch_size
-    packed = PackedRows.pack(texts if weights else [join(texts)], length, config.data.packing)
-    batches = TrainBatches(packed, size, config.seed, lambda row, _: row, weights or (1.0,))
+    (texts, weights), size = mixture(config.data, corpus), config.training.batch_size
+    packed = PackedRows.pack(texts, length, config.data.packing)
+    batches = TrainBatches(packed, size, config.seed, lambda row, _: row, weights)
     for number in range(count):
         step, place = divmod(number, size)
         index = int(batches.indices(step)[place])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.errors import ConfigError, UserError
-from data.corpus import mixture_weights
+from data.corpus import mixture
 from training.checkpoints import Checkpoints
 from training.metrics_writer import read_metrics
 
@@ -305,7 +305,7 @@ def test_a_source_with_a_weight_and_no_text_is_refused(make_trainer, two_sources
     def without_little(corpus):
         return dataclasses.replace(corpus, train=dict([*corpus.train.items()][:1]))
 
-    monkeypatch.setattr(loop, "mixture_weights", lambda data, corpus: mixture_weights(data, without_little(corpus)))
+    monkeypatch.setattr(loop, "mixture", lambda data, corpus: mixture(data, without_little(corpus)))
     with pytest.raises(UserError, match=r"data\.weights: no document of \S+little\.txt is left to train on"):
         make_trainer(data__train=two_sources, data__weights=(1, 1))
 
