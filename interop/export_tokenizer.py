@@ -38,7 +38,7 @@ def export_tokenizer(tokenizer: Tokenizer | HfTokenizer, config: TransformerConf
 def as_tokenizer_json(model: bytes, frame: list[str]) -> bytes:
     """A SentencePiece model of ours, which leaves text as it is, as tokenizer.json; `frame`: what stands about a text, `$A`.
 
-    The one difference: U+2581 in a text, which SentencePiece takes for a space, is read as a space.
+    What differs: U+2581 in a text, SentencePiece's space, is read as a space, and by a unigram model <0x41> as that byte.
     """
     pieces = read_pieces(model)
     names = [piece.name for piece in pieces]
