@@ -1,5 +1,6 @@
 """Drawn pieces: the same text, the distributions of SentencePiece's own sampler and of the definition, the same for a seed."""
 
+import io
 import itertools
 import math
 import random
@@ -8,6 +9,7 @@ import sys
 from collections import Counter
 
 import pytest
+import sentencepiece as spm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +19,7 @@ from data.hf_tokenizer import HfTokenizer
 from data.model_proto import NORMAL, read_pieces
 from data.subword_sampling import SubwordSampling, bpe, make_draw, sample_all, unigram
 from data.tokenizer import Tokenizer, TokenizerConfig, train
+from data.tokenizer_files import read_tokenizer
 from tests.conftest import ROOT
 from tests.data.test_round_trip import ANY_TEXT
 from tests.data.texts import TEXTS
@@ -170,6 +173,38 @@ def test_published_tokenizers_of_hugging_face_are_refused():
     model = library.Tokenizer(library.models.BPE({"<s>": 0, "a": 1, "b": 2, "ab": 3}, [("a", "b")]))
     with pytest.raises(ConfigError, match="or a published SentencePiece model"):
         make_draw(HfTokenizer({"tokenizer.json": model.to_str().encode()}), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        (
+            "tokenizer.model",
+            {"model_type": "bpe", "byte_fallback": True, "vocab_size": 380, "split_digits": True},
+        ),  # Llama's
+        (
+            "spiece.model",
+            {"model_type": "unigram", "vocab_size": 90, "eos_id": 1, "unk_id": 2, "pad_id": 0, "bos_id": -1},
+        ),
+    ],
+)
+def test_published_sentencepiece_models_are_drawn_from_as_they_normalize(tmp_path, name, how):
+    model = io.BytesIO()
+    spm.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXTS * 9), model_writer=model, minloglevel=2, hard_vocab_limit=False, **how
+    )
+    (tmp_path / name).write_bytes(model.getvalue())
+    tokenizer = read_tokenizer(tmp_path)
+    draw, generator = make_draw(tokenizer, 0.3), random.Random(0)
+    for text in (*TEXTS, "The  ﬁrst <extra_id_0> 龘 fox<extra_id_1>", " the"):
+        plain = tokenizer.encode(text)
+        drawn = [draw(plain, generator) for _ in range(20)]
+        assert {tokenizer.decode(tokens) for tokens in drawn} == {tokenizer.decode(plain)}
+        assert len(text) < 20 or len(set(map(tuple, drawn))) > 1
+        kept = (*tokenizer.sentinels, tokenizer.unknown)
+        assert all(
+            [each for each in tokens if each in kept] == [each for each in plain if each in kept] for tokens in drawn
+        )
 
 
 def test_every_way_to_cut_a_word_is_met(tokenizers):
