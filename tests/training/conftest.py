@@ -152,7 +152,7 @@ class TrainProcess:
     def stdout(self) -> str:
         return self.log.with_suffix(".out").read_text(errors="replace")
 
-    def until(self, condition, timeout: float = 120) -> None:
+    def until(self, condition, timeout: float = 600) -> None:
         """Waits, without a pause to speak of, until `condition` (a function, or a pattern that stderr matches) holds."""
         holds = condition if callable(condition) else lambda: re.search(condition, self.stderr)
         end = time.monotonic() + timeout
@@ -164,7 +164,7 @@ class TrainProcess:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self, timeout: float = 120) -> int:
+    def wait(self, timeout: float = 600) -> int:
         return self.process.wait(timeout)
 
 
