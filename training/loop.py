@@ -107,7 +107,7 @@ class Trainer:
             UserError: the loss is not finite, or a checkpoint cannot be read or written.
         """
         num_steps = self.config.training.num_steps
-        state = self.checkpoints.restore(self.abstract, self.display.warn, self._init) or self._init()
+        state = self.checkpoints.restore(self.abstract, self.display.warn, self.init) or self.init()
         start = int(state.step)
         self._describe()
         if start:
@@ -123,7 +123,7 @@ class Trainer:
                 plot_losses(self.folder.metrics, self.folder.loss_plot, title=self.folder.path.name)
         best = self.checkpoints.best_step()
         self.display.say(
-            f"done: {self.folder.path} (newest step {num_steps}, best step {best}, {self._epochs()}, curve in loss.png)"
+            f"done: {self.folder.path} (newest step {num_steps}, best step {best}, {self.epochs()}, curve in loss.png)"
         )
         samples = self.write_samples(state.params)
         if jax.process_index() == 0:
@@ -131,7 +131,7 @@ class Trainer:
                 print(sample, end="\n\n")
         return 0
 
-    def _init(self) -> TrainState:
+    def init(self) -> TrainState:
         def init(token_embedding: jax.Array | None) -> TrainState:
             return init_state(self.config.model, self.optimizer, self.config.seed, token_embedding)
 
@@ -147,9 +147,9 @@ class Trainer:
         """Steps until the end or a signal; the last state, saved, and the signal's number."""
         training = self.config.training
         steps = range(start, training.num_steps)
-        with StopSignal() as stop, prefetch(lambda step: self._batch(step, training.batch_size), steps) as batches:
+        with StopSignal() as stop, prefetch(lambda step: self.batch(step, training.batch_size), steps) as batches:
             began = time.perf_counter()
-            step_function = compile_train_step(self.train_step, self.abstract, self._batch(start, training.batch_size))
+            step_function = compile_train_step(self.train_step, self.abstract, self.batch(start, training.batch_size))
             self.display.say(f"compiled in {time.perf_counter() - began:.1f} s")
             self.display.start(start, training.num_steps)
             monitor.start()
@@ -176,12 +176,12 @@ class Trainer:
         """Starts to save `state`, which must give a finite loss: on some of the next rows, where it was not evaluated."""
         if valid_loss is None:
             step = int(state.step)
-            loss = self.evaluate.batch_loss(state.params, self._batch(step, self.microbatch))
+            loss = self.evaluate.batch_loss(state.params, self.batch(step, self.microbatch))
             monitor.require_finite(step, {"loss of the next step": loss})
         with self._saving():
             self.checkpoints.save(state, valid_loss)
 
-    def _batch(self, step: int, size: int) -> dict[str, jax.Array]:
+    def batch(self, step: int, size: int) -> dict[str, jax.Array]:
         """The first `size` rows of the batch of `step`, over the mesh."""
         return put_batch(self.mesh, self.batches(step, local_rows(self.mesh, size)), size)
 
@@ -225,9 +225,7 @@ class Trainer:
     @contextmanager
     def _reports(self, start: int):
         """The writer and the monitor of this attempt, closed whatever happens."""
-        training, model = self.config.training, self.config.model
-        lengths = {name: array.shape[-1] for name, array in self.batches(start, slice(1)).items()}
-        flops = flops_per_token(model, self.abstract.params, lengths["inputs"], lengths.get("encoder_inputs", 0))
+        training = self.config.training
         with self._writing():
             writer = MetricsWriter(self.folder.metrics, start, training.tensorboard, training.wandb_project)
             monitor = Monitor(
@@ -237,7 +235,7 @@ class Trainer:
                 start,
                 training.num_steps,
                 training.log_every,
-                flops / (self.peak_flops * self.mesh.size),
+                self.flops_per_token() / (self.peak_flops * self.mesh.size),
                 self._last_checkpoint,
             )
             try:
@@ -254,6 +252,12 @@ class Trainer:
         except OSError as error:
             reason = error.strerror or error
             raise UserError(f"cannot write in {self.folder.path} ({reason}); {self._last_checkpoint()}") from error
+
+    def flops_per_token(self) -> float:
+        """Floating-point operations to train on a token of a full row."""
+        lengths = {name: array.shape[-1] for name, array in self.batches(0, slice(1)).items()}
+        params, source_length = self.abstract.params, lengths.get("encoder_inputs", 0)
+        return flops_per_token(self.config.model, params, lengths["inputs"], source_length)
 
     def _describe(self) -> None:
         """Says what is about to happen: devices, mesh, parameters, data."""
@@ -273,10 +277,10 @@ class Trainer:
         steps = config.training.num_steps
         seen = self.batches.tokens(steps)
         say(
-            f"run: {steps:,} steps, {seen:,.0f} tokens, {self._epochs()}, {seen / sum(counts.values()):.2f} tokens a parameter"
+            f"run: {steps:,} steps, {seen:,.0f} tokens, {self.epochs()}, {seen / sum(counts.values()):.2f} tokens a parameter"
         )
 
-    def _epochs(self) -> str:
+    def epochs(self) -> str:
         """How often the run sees its text, or the text of each source where these have weights."""
         epochs = self.batches.epochs(self.config.training.num_steps)
         if len(epochs) == 1:
