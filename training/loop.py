@@ -16,6 +16,7 @@ from training.config import RunConfig
 from training.display import Display
 from training.evaluation import Evaluator
 from training.hardware import describe_devices, peak_flops
+from training.init_from import read_init
 from training.metrics_writer import MetricsWriter
 from training.model_size import count_parameters, flops_per_token
 from training.monitor import Monitor
@@ -132,14 +133,20 @@ class Trainer:
         return 0
 
     def _init(self) -> TrainState:
-        def init(token_embedding: jax.Array | None) -> TrainState:
-            return init_state(self.config.model, self.optimizer, self.config.seed, token_embedding)
+        """The state of a new run: at random, but for what is given to start from."""
+        config, given, shardings = self.config, {}, shardings_of(self.abstract)
+        if config.init_from:
+            given = read_init(config.init_from, config.model, config.mesh, self.display.say)
+        elif self.token_embedding is not None:
+            table, place = self.token_embedding, shardings.params["token_embedding"]["embedding"]
+            given = {
+                "token_embedding": {"embedding": jax.make_array_from_callback(table.shape, place, table.__getitem__)}
+            }
 
-        table, shardings = self.token_embedding, shardings_of(self.abstract)
-        if table is not None:
-            place = shardings.params["token_embedding"]["embedding"]
-            table = jax.make_array_from_callback(table.shape, place, self.token_embedding.__getitem__)
-        return jax.jit(init, out_shardings=shardings)(table)
+        def init(given: Params) -> TrainState:
+            return init_state(config.model, self.optimizer, config.seed, given)
+
+        return jax.jit(init, out_shardings=shardings)(given)
 
     def _loop(
         self, state: TrainState, start: int, writer: MetricsWriter, monitor: Monitor
