@@ -12,7 +12,7 @@ import jax
 from common.errors import ConfigError, UserError, require
 from model import TransformerConfig
 from model.parameters import Params, abstract_params, parameter_path
-from tasks import TASKS
+from tasks import TASKS, tasks_of
 from training.run_folder import RunFolder
 from training.settings import Settings, chosen_keys
 from training.sharding import MeshConfig
@@ -76,7 +76,7 @@ def inherit(settings: Settings, chosen: Collection[str], source: RunFolder) -> S
         ConfigError: a key that was set contradicts them; the network is not of the task's kind.
     """
     network = source.config(source.tokenizer()).model
-    fits = [name for name, task in TASKS.items() if task.network == network.network]
+    fits = tasks_of(network.network)
     require(
         settings.get("task") in fits or settings.get("task") not in TASKS,
         f"init_from: the network in {source.path} is of the kind {network.network!r}, which task={settings.get('task')!r} "

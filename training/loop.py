@@ -8,13 +8,13 @@ from contextlib import contextmanager, suppress
 import jax
 
 from common.errors import UserError, require
-from data.batches import PackedRows, PrepareRow, TrainBatches, ValidBatches
-from data.corpus import ON_END, Corpus, EncodedText, mixture
+from data.batches import TrainBatches
+from data.corpus import ON_END, Corpus, mixture
 from tasks import TASKS
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
 from training.display import Display
-from training.evaluation import Evaluator
+from training.evaluation import make_evaluator
 from training.hardware import describe_devices, peak_flops
 from training.init_from import read_init
 from training.metrics_writer import MetricsWriter
@@ -23,6 +23,7 @@ from training.monitor import Monitor
 from training.optimizer import make_optimizer, make_schedule
 from training.plot import plot_losses
 from training.prefetch import prefetch
+from training.rows import pack_rows
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, local_rows, make_mesh, put_batch
 from training.signals import StopSignal
@@ -32,7 +33,6 @@ from training.step import (
     abstract_state,
     compile_train_step,
     init_state,
-    make_eval_step,
     make_train_step,
     shardings_of,
 )
@@ -67,14 +67,8 @@ class Trainer:
             f"training.batch_size={training.batch_size} must be a multiple of {parts}: training.microbatches="
             f"{training.microbatches} times the {batch_divisor(self.mesh)} devices along mesh.data and mesh.fsdp",
         )
-        row_length = task.row_length(config.data.sequence_length, config.corruption)
-
-        def pack(texts: Sequence[EncodedText]) -> tuple[PackedRows, PrepareRow]:
-            packed = PackedRows.pack(texts, row_length, config.data.packing)
-            return packed, task.prepare(packed, corpus.tokenizer, config.corruption)
-
         texts, weights = mixture(config.data, corpus)
-        packed, prepare = pack(texts)
+        packed, prepare = pack_rows(config, corpus.tokenizer, texts)
         self.batches = TrainBatches(packed, training.batch_size, config.seed, prepare, weights)
         if not ON_END[config.data.on_end]:
             training = dataclasses.replace(training, num_steps=self._steps_of_one_epoch())
@@ -85,12 +79,7 @@ class Trainer:
         self.train_step = make_train_step(
             config.model, task, config.loss, self.optimizer, training.microbatches, self.mesh
         )
-        eval_step = make_eval_step(config.model, task, config.loss, self.mesh)
-        valid = {}
-        for source, text in corpus.valid.items():
-            packed, prepare = pack([text])
-            valid[source] = ValidBatches(packed, self.microbatch, prepare)
-        self.evaluate = Evaluator(eval_step, valid, task.every_token, self.mesh)
+        self.evaluate = make_evaluator(config, corpus.valid, corpus.tokenizer, self.mesh, self.microbatch)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
         self.peak_flops, self.peak_flops_source = peak_flops()
         path, self.token_embedding = training.word_vectors, None

@@ -138,7 +138,7 @@ def make_train_step(
     apply = make_apply(model, mesh)
 
     def objective(params, batch, key):
-        return task.loss(apply, params, batch, key, loss_config)
+        return jax.tree.map(jnp.sum, task.loss(apply, params, batch, key, loss_config))
 
     def train_step(state: TrainState, batch: Batch):
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
@@ -174,7 +174,7 @@ def make_train_step(
 def make_eval_step(
     model: TransformerConfig, task: Task, loss_config: LossConfig, mesh: Mesh
 ) -> Callable[[Params, Batch], dict[str, jax.Array]]:
-    """The pure function `(params, batch) -> sums` of a task, without dropout."""
+    """The pure function `(params, batch) -> values` of each target of a task, without dropout."""
     apply = make_apply(model, mesh)
     return lambda params, batch: task.loss(apply, params, batch, None, loss_config)[1]
 

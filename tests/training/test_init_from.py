@@ -9,15 +9,10 @@ import numpy as np
 import pytest
 
 from common.errors import ConfigError, UserError
-from data.corpus import load_corpus
 from model.parameters import parameter_path
-from tests.conftest import ROOT
 from tests.training.conftest import make_text
-from training.config import build_config, flatten
-from training.init_from import read_init, settle
-from training.loop import Trainer
-from training.run_folder import RunFolder
-from training.settings import load_settings
+from training.config import flatten
+from training.init_from import read_init
 from training.trained_model import ONE_DEVICE, load_model
 
 
@@ -25,31 +20,6 @@ from training.trained_model import ONE_DEVICE, load_model
 def shared(tmp_path_factory):
     """Where the first test that needs the run to start from has left it."""
     return tmp_path_factory.mktemp("parent")
-
-
-@pytest.fixture
-def begin(overrides, said, tmp_path):
-    """`begin(folder, config, drop, **changes)`: a Trainer as train.py makes it, of the small run with these changes.
-
-    `drop`: the sections of the small run's settings that are left as the config has them.
-    """
-
-    def make(name, config="tiny.py", drop=(), **changes):
-        folder = RunFolder(tmp_path / name)
-        chosen = {key.replace("__", ".") for key in changes}
-        small = overrides(**changes).items()
-        given = [f"{key}={value}" for key, value in small if key in chosen or not key.startswith(drop)]
-        settings, source = settle(load_settings(ROOT / "configs" / config, given), given, folder)
-        run = build_config(settings)
-        folder.path.mkdir(parents=True, exist_ok=True)
-        folder.refuse_changes(settings)
-        corpus = load_corpus(run.data, run.tokenizer if source is None else source.tokenizer())
-        run = build_config(settings, corpus.tokenizer.vocab_size)
-        trainer = Trainer(run, corpus, folder, said, lambda params: [])
-        folder.begin(settings, corpus.tokenizer, corpus.origin)
-        return trainer
-
-    return make
 
 
 @pytest.fixture
