@@ -58,6 +58,7 @@ def main() -> int:
     from data.skipped import Skipped
     from data.tokenizer_files import read_tokenizer
     from training.config import build_config
+    from training.init_from import settle
     from training.rows import show_rows
     from training.settings import load_settings
 
@@ -66,8 +67,11 @@ def main() -> int:
         check_files(flags.check, manifest, list(manifest["files"]))
         print(json.dumps({"out": str(flags.check), "files": len(manifest["files"])}) if flags.json else "all is well")
         return 0
-    config = build_config(load_settings(flags.config, overrides))
-    tokenizer = config.tokenizer if flags.tokenizer is None else read_tokenizer(flags.tokenizer.expanduser())
+    settings, source = settle(load_settings(flags.config, overrides), overrides, None)
+    config = build_config(settings)
+    tokenizer = config.tokenizer if source is None else source.tokenizer()
+    if flags.tokenizer is not None:
+        tokenizer = read_tokenizer(flags.tokenizer.expanduser())
     require(tokenizer is not None, f"--tokenizer {flags.tokenizer} has no tokenizer; give a run's folder")
     if flags.show:
         with tempfile.TemporaryDirectory() as cache:

@@ -22,7 +22,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         usage="train.py --config FILE [--workdir DIR] [--plan[=DEVICES]] [--config.SECTION.KEY=VALUE ...]",
         description=__doc__,
     )
-    configs = ", ".join(sorted(file.name for file in (Path(__file__).parent / "configs").glob("[!_]*.py")))
+    folder = Path(__file__).parent / "configs"
+    configs = ", ".join(str(file.relative_to(folder)) for file in sorted(folder.rglob("[!_]*.py")))
     parser.add_argument("--config", metavar="FILE", help=f"a config file, yours or one in configs/: {configs}")
     parser.add_argument(
         "--workdir",
@@ -61,18 +62,19 @@ def main() -> int:
     from generation.config import GenerationConfig
     from training.config import build_config
     from training.display import Display
+    from training.init_from import settle
     from training.loop import Trainer
     from training.run_folder import RunFolder
     from training.settings import load_settings
 
     display = Display()
-    settings = load_settings(flags.config, overrides)
     folder = RunFolder(flags.workdir) if flags.workdir else RunFolder.of_config(flags.config)
+    settings, source = settle(load_settings(flags.config, overrides), overrides, folder)
     config = build_config(settings)
     with folder.lock():
         folder.refuse_changes(settings)
         display.say(f"{flags.config} -> {folder.path}")
-        corpus = load_corpus(config.data, config.tokenizer if folder.settings() is None else folder.tokenizer())
+        corpus = load_corpus(config.data, config.tokenizer if source is None else source.tokenizer())
         if corpus.skipped is not None and corpus.skipped.count:
             display.warn(corpus.skipped.summary())
         config = build_config(settings, corpus.tokenizer.vocab_size)
@@ -108,13 +110,15 @@ def print_plan(flags: argparse.Namespace, overrides: list[str]) -> None:
     from data.corpus import load_corpus
     from training.config import build_config
     from training.display import Display
+    from training.init_from import settle
     from training.loop import Trainer
     from training.run_folder import RunFolder
     from training.settings import load_settings
 
-    settings = devices.settings(load_settings(flags.config, overrides))
+    settings, source = settle(load_settings(flags.config, overrides), overrides, None)
+    settings = devices.settings(settings)
     config = build_config(settings)
-    corpus = load_corpus(config.data, config.tokenizer)
+    corpus = load_corpus(config.data, config.tokenizer if source is None else source.tokenizer())
     config = build_config(settings, corpus.tokenizer.vocab_size)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, corpus, RunFolder(folder), Display(), lambda params: [])

@@ -11,6 +11,7 @@ def get_config() -> ConfigDict:
         {
             "seed": 0,  # of the initialization, the order of the data and dropout
             "task": "causal_lm",  # what is learned; tasks/__init__.py lists them
+            "init_from": "",  # a run's or converted folder to start from: parameters, shapes of the network, tokenizer
             "model": {
                 "vocab_size": None,  # None: the tokenizer's; above it, rows that are never used
                 "max_length": None,  # longest text in tokens, prompt included; None: data.sequence_length

@@ -66,6 +66,7 @@ class RunConfig:
     training: TrainingConfig
     mesh: MeshConfig
     words: WordsConfig
+    init_from: str = ""
 
     def __post_init__(self):
         choose(TASKS, self.task, "task")
@@ -74,6 +75,11 @@ class RunConfig:
         require(
             self.model.network == needed,
             f"task={self.task!r} trains {article} {needed}; set model.encoder_layers and model.decoder_layers for it",
+        )
+        require(
+            not (self.init_from and self.training.word_vectors),
+            f"init_from={self.init_from!r} and training.word_vectors={self.training.word_vectors!r} both say where the "
+            "token embedding starts; leave one out",
         )
         require(0 <= self.seed < 2**32, f"seed={self.seed} must be from 0 to {2**32 - 1}")
         require(

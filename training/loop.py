@@ -8,20 +8,22 @@ from contextlib import contextmanager, suppress
 import jax
 
 from common.errors import UserError, require
-from data.batches import PackedRows, PrepareRow, TrainBatches, ValidBatches
-from data.corpus import ON_END, Corpus, EncodedText, mixture
+from data.batches import TrainBatches
+from data.corpus import ON_END, Corpus, mixture
 from tasks import TASKS
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
 from training.display import Display
-from training.evaluation import Evaluator
+from training.evaluation import make_evaluator
 from training.hardware import describe_devices, peak_flops
+from training.init_from import read_init
 from training.metrics_writer import MetricsWriter
 from training.model_size import count_parameters, flops_per_token
 from training.monitor import Monitor
 from training.optimizer import make_optimizer, make_schedule
 from training.plot import plot_losses
 from training.prefetch import prefetch
+from training.rows import pack_rows
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, local_rows, make_mesh, put_batch
 from training.signals import StopSignal
@@ -31,7 +33,6 @@ from training.step import (
     abstract_state,
     compile_train_step,
     init_state,
-    make_eval_step,
     make_train_step,
     shardings_of,
 )
@@ -66,14 +67,8 @@ class Trainer:
             f"training.batch_size={training.batch_size} must be a multiple of {parts}: training.microbatches="
             f"{training.microbatches} times the {batch_divisor(self.mesh)} devices along mesh.data and mesh.fsdp",
         )
-        row_length = task.row_length(config.data.sequence_length, config.corruption)
-
-        def pack(texts: Sequence[EncodedText]) -> tuple[PackedRows, PrepareRow]:
-            packed = PackedRows.pack(texts, row_length, config.data.packing)
-            return packed, task.prepare(packed, corpus.tokenizer, config.corruption)
-
         texts, weights = mixture(config.data, corpus)
-        packed, prepare = pack(texts)
+        packed, prepare = pack_rows(config, corpus.tokenizer, texts)
         self.batches = TrainBatches(packed, training.batch_size, config.seed, prepare, weights)
         if not ON_END[config.data.on_end]:
             training = dataclasses.replace(training, num_steps=self._steps_of_one_epoch())
@@ -84,12 +79,7 @@ class Trainer:
         self.train_step = make_train_step(
             config.model, task, config.loss, self.optimizer, training.microbatches, self.mesh
         )
-        eval_step = make_eval_step(config.model, task, config.loss, self.mesh)
-        valid = {}
-        for source, text in corpus.valid.items():
-            packed, prepare = pack([text])
-            valid[source] = ValidBatches(packed, self.microbatch, prepare)
-        self.evaluate = Evaluator(eval_step, valid, task.every_token, self.mesh)
+        self.evaluate = make_evaluator(config, corpus.valid, corpus.tokenizer, self.mesh, self.microbatch)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
         self.peak_flops, self.peak_flops_source = peak_flops()
         path, self.token_embedding = training.word_vectors, None
@@ -132,14 +122,20 @@ class Trainer:
         return 0
 
     def init(self) -> TrainState:
-        def init(token_embedding: jax.Array | None) -> TrainState:
-            return init_state(self.config.model, self.optimizer, self.config.seed, token_embedding)
+        """The state of a new run: at random, but for what is given to start from."""
+        config, given, shardings = self.config, {}, shardings_of(self.abstract)
+        if config.init_from:
+            given = read_init(config.init_from, config.model, config.mesh, self.display.say)
+        elif self.token_embedding is not None:
+            table, place = self.token_embedding, shardings.params["token_embedding"]["embedding"]
+            given = {
+                "token_embedding": {"embedding": jax.make_array_from_callback(table.shape, place, table.__getitem__)}
+            }
 
-        table, shardings = self.token_embedding, shardings_of(self.abstract)
-        if table is not None:
-            place = shardings.params["token_embedding"]["embedding"]
-            table = jax.make_array_from_callback(table.shape, place, self.token_embedding.__getitem__)
-        return jax.jit(init, out_shardings=shardings)(table)
+        def init(given: Params) -> TrainState:
+            return init_state(config.model, self.optimizer, config.seed, given)
+
+        return jax.jit(init, out_shardings=shardings)(given)
 
     def _loop(
         self, state: TrainState, start: int, writer: MetricsWriter, monitor: Monitor

@@ -17,7 +17,7 @@ from training.step import abstract_state
 
 ROOT = Path(__file__).parent.parent.parent
 BASE = load_settings(ROOT / "configs/base.py")
-CONFIGS = sorted(file for file in (ROOT / "configs").glob("*.py") if file.stem != "__init__")
+CONFIGS = sorted(file for file in (ROOT / "configs").rglob("*.py") if file.stem != "__init__")
 
 
 def changed(**changes) -> dict:
