@@ -17,6 +17,7 @@ from training.display import Display
 from training.evaluation import make_evaluator
 from training.hardware import describe_devices, peak_flops
 from training.init_from import read_init
+from training.layer_rates import layer_rates
 from training.metrics_writer import MetricsWriter
 from training.model_size import count_parameters, flops_per_token
 from training.monitor import Monitor
@@ -264,6 +265,10 @@ class Trainer:
         counts = count_parameters(self.abstract.params)
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         say(f"parameters: {sum(counts.values()):,} ({parts}); computed in {config.model.dtype}")
+        if config.optimizer.frozen:
+            rates = layer_rates(self.abstract.params, config.optimizer.frozen)
+            learning = jax.tree.map(lambda leaf, rate: leaf.size * (rate > 0).mean(), self.abstract.params, rates)
+            say(f"of these {sum(jax.tree.leaves(learning)):,.0f} learn; the others are frozen")
         packed, valid = self.batches.packed, sum(text.num_tokens for text in self.corpus.valid.values())
         num_bytes = sum(text.num_bytes for text in packed.texts)
         say(
