@@ -117,6 +117,7 @@ def get_config() -> ConfigDict:
                 "microbatches": 1,  # parts that a batch is taken in, to save memory
                 "log_every": 20,
                 "eval_every": 230,
+                "patience": 0,  # stop after so many evaluations that were not the best so far; 0: at num_steps only
                 "checkpoint_every": 230,  # and at every evaluation, so that the best is among them
                 "keep_checkpoints": 2,  # the newest so many, and the best
                 "sample_prompts": ("zh:", "en:"),  # continued at each evaluation

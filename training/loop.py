@@ -103,7 +103,7 @@ class Trainer:
         self._describe()
         if start:
             self.display.say(f"resuming at step {start} of {num_steps}")
-        if start < num_steps:
+        if start < num_steps and not self._has_stalled(start):
             with self._reports(start) as (writer, monitor):
                 state, signal_number = self._loop(state, start, writer, monitor)
             if signal_number:
@@ -112,9 +112,9 @@ class Trainer:
         if jax.process_index() == 0 and (start < num_steps or not self.folder.loss_plot.exists()):
             with self._writing():
                 plot_losses(self.folder.metrics, self.folder.loss_plot, title=self.folder.path.name)
-        best = self.checkpoints.best_step()
+        end, best = int(state.step), self.checkpoints.best_step()
         self.display.say(
-            f"done: {self.folder.path} (newest step {num_steps}, best step {best}, {self.epochs()}, curve in loss.png)"
+            f"done: {self.folder.path} (newest step {end}, best step {best}, {self.epochs(end)}, curve in loss.png)"
         )
         samples = self.write_samples(state.params)
         if jax.process_index() == 0:
@@ -163,11 +163,24 @@ class Trainer:
                 if last or stopped or valid_loss is not None or step % training.checkpoint_every == 0:
                     with monitor.paused():
                         self._save(state, valid_loss, monitor)
-                if stopped:
+                if stopped or (valid_loss is not None and self._has_stalled(step)):
                     break
             with self._saving():
                 self.checkpoints.wait()
         return state, stop.number
+
+    def _has_stalled(self, step: int) -> bool:
+        """Whether the validation loss has not been lower for `training.patience` evaluations. Says so."""
+        training = self.config.training
+        if not training.patience:
+            return False
+        with self._saving():
+            self.checkpoints.wait()  # so that the best is known
+        best = self.checkpoints.best_step()
+        stalled = best is not None and step - best >= training.patience * training.eval_every
+        if stalled:
+            self.display.say(f"stopped early: the validation loss of step {best} is the lowest so far")
+        return stalled
 
     def _save(self, state: TrainState, valid_loss: float | None, monitor: Monitor) -> None:
         """Starts to save `state`, which must give a finite loss: on some of the next rows, where it was not evaluated."""
@@ -277,13 +290,12 @@ class Trainer:
         )
         steps = config.training.num_steps
         seen = self.batches.tokens(steps)
-        say(
-            f"run: {steps:,} steps, {seen:,.0f} tokens, {self.epochs()}, {seen / sum(counts.values()):.2f} tokens a parameter"
-        )
+        ratio = seen / sum(counts.values())
+        say(f"run: {steps:,} steps, {seen:,.0f} tokens, {self.epochs(steps)}, {ratio:.2f} tokens a parameter")
 
-    def epochs(self) -> str:
-        """How often the run sees its text, or the text of each source where these have weights."""
-        epochs = self.batches.epochs(self.config.training.num_steps)
+    def epochs(self, steps: int) -> str:
+        """How often the run sees its text in so many steps, or the text of each source where these have weights."""
+        epochs = self.batches.epochs(steps)
         if len(epochs) == 1:
             return f"{epochs[0]:.1f} epochs"
         return "epochs of " + ", ".join(
