@@ -37,6 +37,7 @@ from training.step import (
     make_train_step,
     shardings_of,
 )
+from training.trace import StepTrace
 from training.word_embedding import read_token_embedding
 
 
@@ -50,15 +51,16 @@ class Trainer:
         folder: RunFolder,
         display: Display,
         write_samples: Callable[[Params], Sequence[str]],
+        profile: bool = False,
     ):
-        """`write_samples` turns parameters into texts, shown at each evaluation.
+        """`write_samples` turns parameters into texts, shown at each evaluation; `profile`: a few steps are traced.
 
         Raises:
             ConfigError: the network has no head, or the mesh cannot be made here, or does not divide the model or the batch.
             ConfigError, UserError: of a new run, `training.word_vectors` cannot be read, or has another width.
         """
         self.config, self.corpus, self.folder = config, corpus, folder
-        self.display, self.write_samples = display, write_samples
+        self.display, self.write_samples, self.profile = display, write_samples, profile
         training, task = config.training, TASKS[config.task]
         require(config.model.head != "none", "model.head='none' gives no logits to train on; set linear or transform")
         self.mesh = make_mesh(config.mesh)
@@ -144,14 +146,19 @@ class Trainer:
         """Steps until the end or a signal; the last state, saved, and the signal's number."""
         training = self.config.training
         steps = range(start, training.num_steps)
-        with StopSignal() as stop, prefetch(lambda step: self.batch(step, training.batch_size), steps) as batches:
+        trace = StepTrace(self.folder.path / "profile" if self.profile else None, start)
+        with (
+            StopSignal() as stop,
+            prefetch(lambda step: self.batch(step, training.batch_size), steps) as batches,
+            trace,
+        ):
             began = time.perf_counter()
             step_function = compile_train_step(self.train_step, self.abstract, self.batch(start, training.batch_size))
             self.display.say(f"compiled in {time.perf_counter() - began:.1f} s")
             self.display.start(start, training.num_steps)
             monitor.start()
             for step, batch in enumerate(batches, start + 1):
-                state, metrics = step_function(state, batch)
+                state, metrics = trace(step, step_function, state, batch)
                 monitor.add(step, metrics)
                 last = step == training.num_steps
                 valid_loss = None
