@@ -29,9 +29,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--out", metavar="DIR", type=Path, help="the folder to make")
     parser.add_argument("--show", metavar="N", type=int, help="print N rows instead")
     parser.add_argument("--vocab_sizes", metavar="N,N", type=numbers, help="compare tokenizers of these sizes instead")
-    parser.add_argument(
-        "--against", metavar="DIR", type=Path, action="append", default=[], help="and one in this folder"
-    )
+    parser.add_argument("--against", metavar="DIR", type=Path, action="append", help="and the one in this folder")
     parser.add_argument("--check", metavar="DIR", type=Path, help="check a prepared folder instead")
     parser.add_argument("--tokenizer", metavar="DIR", type=Path, help="train none: take that of a run's folder")
     parser.add_argument(
@@ -54,7 +52,6 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def main() -> int:
     flags, overrides = parse(sys.argv[1:])
-
     # Imported here, so that a wrong flag is answered at once.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # no accelerator is needed, nor held
     from common.progress import Progress
@@ -65,6 +62,7 @@ def main() -> int:
     from data.skipped import Skipped
     from data.tokenizer_files import read_tokenizer
     from training.config import build_config
+    from training.init_from import settle
     from training.rows import show_rows, tell_skipped
     from training.settings import load_settings
     from training.vocabularies import show_vocabularies
@@ -74,11 +72,13 @@ def main() -> int:
         check_files(flags.check, manifest, list(manifest["files"]))
         print(json.dumps({"out": str(flags.check), "files": len(manifest["files"])}) if flags.json else "all is well")
         return 0
-    config = build_config(load_settings(flags.config, overrides))
+    settings, source = settle(load_settings(flags.config, overrides), overrides, None)
+    config = build_config(settings)
     if flags.vocab_sizes:
-        print(show_vocabularies(config, flags.vocab_sizes, flags.against, flags.json))
-        return 0
-    tokenizer = config.tokenizer if flags.tokenizer is None else read_tokenizer(flags.tokenizer.expanduser())
+        return show_vocabularies(config, flags.vocab_sizes, flags.against or (), flags.json)
+    tokenizer = config.tokenizer if source is None else source.tokenizer()
+    if flags.tokenizer is not None:
+        tokenizer = read_tokenizer(flags.tokenizer.expanduser())
     require(tokenizer is not None, f"--tokenizer {flags.tokenizer} has no tokenizer; give a run's folder")
     if flags.show:
         with tempfile.TemporaryDirectory() as cache:

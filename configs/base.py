@@ -11,6 +11,7 @@ def get_config() -> ConfigDict:
         {
             "seed": 0,  # of the initialization, the order of the data and dropout
             "task": "causal_lm",  # what is learned; tasks/__init__.py lists them
+            "init_from": "",  # a run's or converted folder to start from: parameters, shapes of the network, tokenizer
             "model": {
                 "vocab_size": None,  # None: the tokenizer's; above it, rows that are never used
                 "max_length": None,  # longest text in tokens, prompt included; None: data.sequence_length
@@ -113,6 +114,8 @@ def get_config() -> ConfigDict:
                 "b2": 0.95,
                 "eps": 1e-8,
                 "clip_norm": 1.0,  # of the global gradient; 0: no clipping
+                "frozen": (),  # what does not learn: patterns of names, such as "token_embedding" or "blocks/[0-5]/"
+                "layer_decay": 1.0,  # below 1: each layer learns that much more slowly than the one above it
             },
             "training": {
                 "num_steps": 1150,
@@ -120,6 +123,7 @@ def get_config() -> ConfigDict:
                 "microbatches": 1,  # parts that a batch is taken in, to save memory
                 "log_every": 20,
                 "eval_every": 230,
+                "patience": 0,  # stop after so many evaluations that were not the best so far; 0: at num_steps only
                 "checkpoint_every": 230,  # and at every evaluation, so that the best is among them
                 "keep_checkpoints": 2,  # the newest so many, and the best
                 "sample_prompts": ("zh:", "en:"),  # continued at each evaluation

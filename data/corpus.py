@@ -17,9 +17,9 @@ from common.files import digest
 from data.augment import augment_texts, parse_specs
 from data.builtin import attribution
 from data.cache import Cache
-from data.cleaning import STEPS
+from data.cleaning import STEPS, Cleaner
 from data.document import Document
-from data.encoded import EncodedText, encode_texts, tokens_digest
+from data.encoded import EncodedText, document_sizes, encode_texts, tokens_digest
 from data.mapped import join
 from data.packing import PACKINGS
 from data.prepared import is_prepared, read_prepared, refuse_other_options, refuse_other_tokenizer
@@ -172,6 +172,29 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Cor
     return corpus
 
 
+def load_texts(data: DataConfig, tokenizer: Tokenizer) -> tuple[dict[str, EncodedText], Skipped | None]:
+    """What `data.valid` names, by source: cleaned as `data.clean` says, with all copies; of a prepared folder, what validates.
+
+    Returns:
+        the texts, and what was left out as broken, as a corpus has it.
+
+    Raises:
+        ConfigError, UserError: as `load_corpus`; no text is left.
+    """
+    if len(data.valid) == 1 and is_prepared(data.valid[0]):
+        folder = Path(os.path.expanduser(data.valid[0]))
+        prepared = read_prepared(folder)
+        refuse_other_tokenizer(folder, prepared.tokenizer, tokenizer)
+        return dict(prepared.valid), None
+    skipped = Skipped() if data.skip_bad else None
+    by_source: Texts = {}
+    for document in Cleaner(data.clean).clean(read_documents(data.valid, data.text_field, skipped)):
+        by_source.setdefault(document.source, []).append(document.text)
+    if not by_source:
+        raise UserError(f"data.clean leaves nothing of {', '.join(data.valid)}; give more text, or other steps")
+    return {source: encode_texts(texts, tokenizer) for source, texts in by_source.items()}, skipped
+
+
 def _open_prepared(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Corpus:
     folder = Path(os.path.expanduser(data.train[0]))
     prepared = read_prepared(folder)
@@ -229,7 +252,8 @@ def _tokenize_sources(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) 
             key = tokens_digest(tokenizer, sampling, *texts).hex
             blob = cache.get(key) or cache.put(key, _to_blob(encode_texts(texts, tokenizer, sampling)))
             keys.append(key)
-            encoded[source] = _from_blob(blob)
+            sizes = np.repeat(document_sizes(texts), 1 if sampling is None else sampling.copies)
+            encoded[source] = dataclasses.replace(_from_blob(blob), sizes=sizes)
         return encoded
 
     augmented = {source: list(data.augmented(texts)) for source, texts in train_texts.items()}

@@ -20,11 +20,13 @@ class EncodedText:
             that starts at `starts[i]` has the inputs `tokens[start : start + length]` and, one further, its targets.
         starts: int64 [documents].
         num_bytes: of the documents' text in UTF-8, separators not counted.
+        sizes: the same of each document, int64 [documents]; None where it is not known, as in shards.
     """
 
     tokens: np.ndarray | ShardedTokens
     starts: np.ndarray
     num_bytes: int
+    sizes: np.ndarray | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -56,7 +58,25 @@ def encode_texts(texts: Sequence[str], tokenizer: Tokenizer, sampling: SubwordSa
     tokens = np.full(1 + lengths.sum(), tokenizer.end_of_text, token_dtype(tokenizer.vocab_size))
     for start, piece in zip(starts, pieces, strict=True):
         tokens[start + 1 : start + 1 + len(piece)] = piece
-    return EncodedText(tokens, starts, copies * sum(len(text.encode()) for text in texts))
+    sizes = np.repeat(document_sizes(texts), copies)
+    return EncodedText(tokens, starts, int(sizes.sum()), sizes)
+
+
+def document_sizes(texts: Sequence[str]) -> np.ndarray:
+    """Bytes of each text in UTF-8, int64 [documents]."""
+    return np.array([len(text.encode()) for text in texts], np.int64)
+
+
+def decoded_sizes(text: EncodedText, tokenizer: Tokenizer) -> np.ndarray | None:
+    """Bytes of each document, int64 [documents]: as they are known, or from what its tokens decode to.
+
+    None where that is not the text, as with tokenizers that lose some of it: then the sum is another.
+    """
+    if text.sizes is not None:
+        return text.sizes
+    places = zip(text.starts.tolist(), text.lengths.tolist(), strict=True)
+    sizes = document_sizes([tokenizer.decode(text.tokens[start + 1 : start + length]) for start, length in places])
+    return sizes if sizes.sum() == text.num_bytes else None
 
 
 def tokens_digest(tokenizer: Tokenizer, sampling: SubwordSampling | None, *texts: str) -> Digest:

@@ -13,10 +13,10 @@ from training.config import RunConfig
 from training.rows import tell_skipped
 
 
-def show_vocabularies(config: RunConfig, sizes: Sequence[int], against: Sequence[Path], as_json: bool) -> str:
-    """A table of tokenizers of these sizes, trained on the run's text, and of those in the folders `against`.
+def show_vocabularies(config: RunConfig, sizes: Sequence[int], against: Sequence[Path], as_json: bool) -> int:
+    """Prints a table of tokenizers of these sizes, trained on the run's text, and of those in the folders `against`.
 
-    What was left out is told on stderr.
+    What was left out is told on stderr. Returns the status to exit with, 0.
 
     Raises:
         ConfigError, UserError: as `compare_vocabularies`; or a folder has no tokenizer, or has one that is damaged.
@@ -37,5 +37,7 @@ def show_vocabularies(config: RunConfig, sizes: Sequence[int], against: Sequence
 
     if as_json:
         rows = [{**row, "embedding_parameters": parameters(row["vocab_size"])} for row in compared["rows"]]
-        return json.dumps(compared | {"rows": rows}, ensure_ascii=False)
-    return vocabulary_table(compared, parameters)
+        print(json.dumps(compared | {"rows": rows}, ensure_ascii=False))
+    else:
+        print(vocabulary_table(compared, parameters))
+    return 0
