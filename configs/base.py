@@ -60,11 +60,14 @@ def get_config() -> ConfigDict:
             },
             "tokenizer": {
                 "vocab_size": 2048,
-                "model_type": "bpe",  # bpe | unigram | char (then vocab_size is an upper bound)
+                "model_type": "bpe",  # bpe | unigram | char | byte (of these two vocab_size is an upper bound)
                 "character_coverage": 0.998,  # rarer characters are spelled in bytes; 0.9995 for large corpora
                 "byte_fallback": True,  # 256 pieces for bytes: no text is out of the vocabulary
                 "split_digits": True,  # each digit is a piece
+                "space_pieces": False,  # pieces of several spaces, as code is indented with
                 "special_tokens": (),  # pieces at the top, such as "[MASK]" or "<extra_id_0>", for tasks that need them
+                "user_symbols": (),  # parts of text that are never cut, such as "->"
+                "sample_bytes": None,  # of text that it is trained on; None: 100 MB, or all where documents keep their order
             },
             "data": {
                 # sources: builtin:NAME, hf:NAME, a file, folder, glob or URL; or a folder that prepare.py wrote
@@ -83,6 +86,9 @@ def get_config() -> ConfigDict:
                 "augment": (),  # variants of training text: synonyms, insert, delete, swap, as "swap=0.1"; docs/words.md
                 "augment_copies": 1,  # of each document
                 "augment_seed": 0,
+                "subword_sampling": 0.0,  # text in other pieces, drawn: dropout of a BPE (0.1), alpha of a unigram model (0.3)
+                "subword_copies": 1,  # times that each document is cut so
+                "subword_seed": 0,
                 "cache_dir": "~/.cache/zenformer",  # tokenizers and tokens, by content
             },
             "corruption": {  # what masked_lm and span_corruption hide
