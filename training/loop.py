@@ -14,6 +14,7 @@ from tasks import TASKS
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
 from training.display import Display
+from training.distributed import largest_of_all
 from training.evaluation import make_evaluator
 from training.hardware import describe_devices, peak_flops
 from training.init_from import read_init
@@ -166,7 +167,7 @@ class Trainer:
                     with monitor.paused():
                         valid_loss = self._evaluate(state, writer, monitor)
                     monitor.validated(valid_loss)
-                stopped = stop.number is not None  # read once, for it may change at any time
+                stopped = self._signal(stop, step)
                 if last or stopped or valid_loss is not None or step % training.checkpoint_every == 0:
                     with monitor.paused():
                         self._save(state, valid_loss, monitor)
@@ -174,7 +175,14 @@ class Trainer:
                     break
             with self._saving():
                 self.checkpoints.wait()
-        return state, stop.number
+        return state, stopped
+
+    def _signal(self, stop: StopSignal, step: int) -> int | None:
+        """The number of the signal that one of the processes got; where there are many they agree at steps that are logged."""
+        if jax.process_count() == 1:
+            return stop.number
+        asked = step % self.config.training.log_every == 0 or step == self.config.training.num_steps
+        return largest_of_all(stop.number or 0) or None if asked else None
 
     def _has_stalled(self, step: int) -> bool:
         """Whether the validation loss has not been lower for `training.patience` evaluations. Says so."""
