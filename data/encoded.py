@@ -1,10 +1,12 @@
 """Documents as one line of tokens, in memory or in files."""
 
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from common.files import digest
 from data.shards import ShardedTokens
 from data.tokenizer import Tokenizer
 
@@ -48,3 +50,13 @@ def encode_texts(texts: Sequence[str], tokenizer: Tokenizer) -> EncodedText:
     for start, piece in zip(starts, pieces, strict=True):
         tokens[start + 1 : start + 1 + len(piece)] = piece
     return EncodedText(tokens, starts, sum(len(text.encode()) for text in texts))
+
+
+def text_hashes(texts: Iterable[str]) -> bytes:
+    """BLAKE2b, 128 bits, of each text, one after the other."""
+    return b"".join(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts)
+
+
+def tokens_key(tokenizer: Tokenizer, hashes: bytes) -> str:
+    """What stands for the tokens of texts with these `text_hashes`, in this order."""
+    return digest("tokens", tokenizer.model, hashes)

@@ -182,14 +182,15 @@ def test_it_stands_alone(load, folder):
         load(train=(str(folder), "builtin:hsk"))
 
 
-def test_keys_of_documents_are_part_of_the_selection():
+def test_keys_of_documents_are_part_of_the_selection(tmp_path):
     """Those with one key are on one side, whatever their texts became."""
+    from data.blocks import make_blocks
     from data.selection import select
 
     documents = [Document(f"Text {number} {side}", "x", key=f"{number}") for number in range(60) for side in "ab"]
-    selection = select(documents, None, ("lowercase",), "none", 0.2)
+    selection = select(make_blocks(documents, None, ("lowercase",), False, tmp_path), "none", 0.2, tmp_path)
     sides = [
-        {text.split()[1] for numbers in side.values() for text in selection.texts.read(numbers)}
+        {text.split()[1] for numbers in side.values() for text in selection.texts[numbers].read()}
         for side in (selection.train, selection.valid)
     ]
     assert not sides[0] & sides[1] and len(sides[0] | sides[1]) == 60
