@@ -9,8 +9,8 @@ import pytest
 
 import data.corpus
 from common.errors import ConfigError, UserError
-from common.work_folder import work_folder
 from data.corpus import DataConfig, load_corpus, sample_counts
+from data.mapped import temporary_folder
 from data.pipeline import prepare, refuse_places
 from data.prepared import read_prepared
 from data.tokens import file_names
@@ -72,7 +72,7 @@ def run(tmp_path, tokenizer):
     def make(options: DataConfig, tokenizer=tokenizer, **more):
         folder = tmp_path / f"prepared{next(numbers)}"
         folder.mkdir()
-        with work_folder(tmp_path / "result") as work:
+        with temporary_folder() as work:
             prepare(options, tokenizer, folder, work, **more)
         return read_prepared(folder)
 

@@ -9,6 +9,7 @@ import pytest
 from common.errors import ConfigError, UserError
 from data.corpus import DataConfig, load_corpus
 from data.document import Document
+from data.mapped import temporary_folder
 from data.pipeline import prepare
 from data.prepared import check_files, is_prepared, read_manifest, read_prepared
 from data.shards import ShardedTokens
@@ -29,7 +30,8 @@ def config(tokenizer_config):
 def folder(options, config, tmp_path):
     path = tmp_path / "tokens"
     path.mkdir()
-    prepare(options, config, path, shard_tokens=200)
+    with temporary_folder() as work:
+        prepare(options, config, path, work, shard_tokens=200)
     return path
 
 
@@ -62,7 +64,8 @@ def test_its_own_tokenizer_is_used_and_another_refused(load, tokenizer):
 
 def test_a_tokenizer_that_was_not_trained_for_it_is_told_by_its_size(options, config, tokenizer, tmp_path):
     (tmp_path / "given").mkdir()
-    prepare(options, tokenizer, tmp_path / "given")
+    with temporary_folder() as work:
+        prepare(options, tokenizer, tmp_path / "given", work)
     options = dataclasses.replace(options, train=(str(tmp_path / "given"),))
     assert load_corpus(options, tokenizer).tokenizer.model == tokenizer.model
     with pytest.raises(

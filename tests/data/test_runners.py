@@ -1,6 +1,7 @@
 """The same folder bit for bit: whatever does the work, however it is cut, and whenever it was killed."""
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import json
@@ -236,8 +237,11 @@ def start(folder: Path, runner: str) -> subprocess.Popen:
 
 def pieces(folder: Path) -> dict[str, tuple[int, int]]:
     """What is done so far: each file, and its number and time, so that one that is written anew is told from it."""
-    found = {path: path.stat() for path in folder.glob(".out.preparing/[!.]*.npz")}
-    return {path.name: (status.st_ino, status.st_mtime_ns) for path, status in found.items() if "raw-" not in path.name}
+    found = {}
+    for path in folder.glob(".out.preparing/[!.]*.npz"):
+        with contextlib.suppress(FileNotFoundError):  # it has just been removed
+            found[path.name] = path.stat().st_ino, path.stat().st_mtime_ns
+    return {name: known for name, known in found.items() if not name.startswith("raw-")}
 
 
 @pytest.mark.slow
