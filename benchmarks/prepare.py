@@ -21,9 +21,9 @@ import numpy as np
 
 from data.builtin import read_builtin
 from data.cleaning import Cleaner
-from data.corpus import sample_counts
+from data.corpus import TOKENIZER_BYTES, sample_counts
 from data.dedup import find_duplicates, sign
-from data.encoded import encode_texts
+from data.encoded import document_sizes, encode_texts
 from data.shards import ShardWriter
 from data.sources import read_documents
 from data.tokenizer import train
@@ -75,7 +75,7 @@ def time_parts(source: Path, out: Path, clean: tuple[str, ...]) -> None:
     kept = find_duplicates(signatures).kept
     lap("copies")
     texts = [texts[number] for number in np.flatnonzero(kept)]
-    sample = texts[: sample_counts([np.array([len(text.encode()) for text in texts])])[0]]
+    sample = texts[: sample_counts([document_sizes(texts)], TOKENIZER_BYTES)[0]]
     began = time.process_time()
     train(sample, build_config(load_settings(str(ROOT / "configs" / "base.py"), [])).tokenizer)
     lap("train")

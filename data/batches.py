@@ -67,10 +67,8 @@ class PackedRows:
         """
         parts, lengths = [np.zeros(1, np.int32)], np.zeros(0, np.int64)
         if index >= 0:
-            text = bisect.bisect_right(self.first, index) - 1
-            index -= self.first[text]
-            starts, lengths, _ = self.layouts[text].pieces(index, index + 1)
-            tokens = self.texts[text].tokens
+            text, starts, lengths = self._pieces_of(index)
+            tokens = text.tokens
             # One token more than its inputs, which is its last target.
             parts = [
                 tokens[start : start + length + 1]
@@ -81,6 +79,18 @@ class PackedRows:
         targets[: lengths.sum()] = np.concatenate([part[1:] for part in parts])
         weights = (row["segment_ids"] > 0).astype(np.float32)
         return {"inputs": row.pop("tokens"), "targets": targets, **row, "weights": weights}
+
+    def documents(self, index: int) -> np.ndarray:
+        """The document that each piece of the row at `index` is of, by its number in its text: int64 [pieces]."""
+        text, starts, _ = self._pieces_of(index)
+        return np.searchsorted(text.starts, starts, side="right") - 1
+
+    def _pieces_of(self, index: int) -> tuple[EncodedText, np.ndarray, np.ndarray]:
+        """The text of the row at `index`; where its pieces start in there, and their lengths."""
+        number = bisect.bisect_right(self.first, index) - 1
+        index -= self.first[number]
+        starts, lengths, _ = self.layouts[number].pieces(index, index + 1)
+        return self.texts[number], starts, lengths
 
 
 def lay_out(tokens: np.ndarray, lengths: np.ndarray, width: int) -> Row:
@@ -166,3 +176,14 @@ class ValidBatches:
         at = np.arange(number * self.batch_size, (number + 1) * self.batch_size)[rows]
         indices = np.where(at < len(self.packed), at, -1)
         return make_batch(self.packed, indices, self.prepare, [(index,) for index in at])
+
+    def documents(self, number: int, segment_ids: np.ndarray) -> np.ndarray:
+        """The document that each place of the batch of this number is of, from its `segment_ids` [B, T]: int64 [B, T].
+
+        Padding, which has no weight, counts to the first document.
+        """
+        documents = np.zeros(segment_ids.shape, np.int64)
+        first = number * self.batch_size
+        for row in range(min(self.batch_size, len(self.packed) - first)):
+            documents[row] = np.append(0, self.packed.documents(first + row))[segment_ids[row]]
+        return documents

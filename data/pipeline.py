@@ -59,8 +59,7 @@ def prepare(
         tokenizer = train_tokenizer(selection, tokenizer, code, work, run, tell)
     for name, content in tokenizer.files.items():
         write_whole(folder / name, content)
-    augmentation = repr((data.augment, data.augment_copies, data.augment_seed))
-    plan = plan_stretches(selection, tokenizer, data.augmented, augmentation, code, work, block_bytes)
+    plan = plan_stretches(selection, tokenizer, data, code, work, block_bytes)
     written = write_splits(plan, tokenizer, folder, run, tell, shard_tokens)
     content = {"options": options, **describe(data, reading, selection, tokenizer, written)}
     tell("writing the report", content["stages"][-1]["documents_out"], content["stages"][-1]["bytes_out"])

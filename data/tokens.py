@@ -13,12 +13,13 @@ import numpy as np
 
 from common.files import digest, write_whole
 from data.blocks import Texts, write_arrays
-from data.corpus import sample_counts
+from data.corpus import TOKENIZER_BYTES, DataConfig, sample_counts
 from data.encoded import encode_texts, text_hashes, token_dtype, tokens_key
 from data.parts import Tell
 from data.runners import Piece, Runner
 from data.selection import Selection
 from data.shards import ShardWriter
+from data.subword_sampling import SubwordSampling
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 from data.tokenizer_files import read_tokenizer
 
@@ -38,7 +39,7 @@ def train_tokenizer(
 ) -> Tokenizer:
     """A tokenizer of the training text, or of a sample of it where it is long. `code`: a hash of the code."""
     sides = list(selection.train.values())
-    counts = sample_counts([selection.texts.size[numbers] for numbers in sides])
+    counts = sample_counts([selection.texts.size[numbers] for numbers in sides], config.sample_bytes or TOKENIZER_BYTES)
     numbers = np.concatenate([side[:count] for side, count in zip(sides, counts, strict=True)])
     tell("training the tokenizer", len(numbers), int(selection.texts.size[numbers].sum()))
     path = work / f"tokenizer-{name_of(selection, numbers, code, repr(config))}.model"
@@ -72,46 +73,48 @@ class Stretch(NamedTuple):
 
     split: str
     source: str
+    sampling: SubwordSampling | None
     piece: Piece
 
 
 def plan_stretches(
-    selection: Selection, tokenizer: Tokenizer, augment: Augment, spec: str, code: str, work: Path, stretch_bytes: int
+    selection: Selection, tokenizer: Tokenizer, data: DataConfig, code: str, work: Path, stretch_bytes: int
 ) -> list[Stretch]:
-    """Everything that is to be tokenized, in order.
+    """Everything that is to be tokenized, in order; text to train on with the variants that `data` asks for.
 
     Args:
-        augment: what makes variants of the texts to train on; `spec` tells all it depends on.
         code: a hash of the code.
         stretch_bytes: of text in a stretch.
     """
+    variants = repr((data.augment, data.augment_copies, data.augment_seed, data.subwords))
     files = work / f"tokenizer-{digest(*(part for file in sorted(tokenizer.files.items()) for part in file))}"
     for name, content in tokenizer.files.items():
         write_whole(files / name, content)
     plan = []
-    for split, by_source, change, changed in (
-        ("train", selection.train, augment, spec),
-        ("valid", selection.valid, iter, ""),
+    for split, by_source, changed, augment, sampling in (
+        ("train", selection.train, variants, data.augmented, data.subwords),
+        ("valid", selection.valid, "", iter, None),
     ):
         for source, numbers in by_source.items():
             ends = np.cumsum(selection.texts.size[numbers])
             cuts = np.unique(1 + np.searchsorted(ends, np.arange(stretch_bytes, ends[-1], stretch_bytes)))
             for some in np.split(numbers, cuts[cuts < len(numbers)]):
                 path = work / f"tokens-{name_of(selection, some, code, files.name, changed)}.npz"
-                make = functools.partial(tokenize, texts=selection.texts[some], change=change, tokenizer=files)
-                plan.append(Stretch(split, source, Piece(path, make)))
+                texts = selection.texts[some]
+                make = functools.partial(tokenize, texts=texts, augment=augment, sampling=sampling, tokenizer=files)
+                plan.append(Stretch(split, source, sampling, Piece(path, make)))
     return plan
 
 
-def tokenize(path: Path, texts: Texts, change: Augment, tokenizer: Path) -> None:
+def tokenize(path: Path, texts: Texts, augment: Augment, sampling: SubwordSampling | None, tokenizer: Path) -> None:
     """Writes the tokens of texts and their variants, with lengths, hashes and the bytes of text.
 
     `tokenizer`: the folder that it is in.
     """
     known = _read_tokenizer(tokenizer)
     tokens, lengths, hashes, size = [], [], [], 0
-    for batch in batches_of_texts(change(texts.read())):
-        encoded = encode_texts(batch, known)
+    for batch in batches_of_texts(augment(texts.read())):
+        encoded = encode_texts(batch, known, sampling)
         tokens.append(encoded.tokens[1:])
         lengths.append(encoded.lengths)
         hashes.append(text_hashes(batch))
@@ -153,14 +156,20 @@ def write_splits(
         for split in written
     }
     pieces = run([stretch.piece for stretch in plan])
-    for (split, source), group in itertools.groupby(zip(plan, pieces, strict=True), lambda each: each[0][:2]):
-        paths = (piece.path for _, piece in group)
-        written[split][source] = write_shards(folder, names[split][source], paths, tokenizer, tell, shard_tokens)
+    for (split, source, sampling), group in itertools.groupby(zip(plan, pieces, strict=True), lambda each: each[0][:3]):
+        paths, name = (piece.path for _, piece in group), names[split][source]
+        written[split][source] = write_shards(folder, name, paths, tokenizer, sampling, tell, shard_tokens)
     return written
 
 
 def write_shards(
-    folder: Path, name: str, paths: Iterable[Path], tokenizer: Tokenizer, tell: Tell, shard_tokens: int
+    folder: Path,
+    name: str,
+    paths: Iterable[Path],
+    tokenizer: Tokenizer,
+    sampling: SubwordSampling | None,
+    tell: Tell,
+    shard_tokens: int,
 ) -> Written:
     """Writes what `tokenize` has written, one after the other, as the shards of this name."""
     hashes, lengths, size = [], [], 0
@@ -181,7 +190,7 @@ def write_shards(
         "tokens": writer.num_tokens,
         "bytes": size,
     }
-    return Written(facts, writer.files, tokens_key(tokenizer, b"".join(hashes)), lengths)
+    return Written(facts, writer.files, tokens_key(tokenizer, sampling, b"".join(hashes)), lengths)
 
 
 def file_names(split: str, sources: Iterable[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Numbers from predictions."""
 
-from metrics.language_model import bits_per_byte, perplexity
+from metrics.bootstrap import bootstrap
+from metrics.language_model import bits_per_byte, language_model_metrics, perplexity
 
-__all__ = ["bits_per_byte", "perplexity"]
+__all__ = ["bits_per_byte", "bootstrap", "language_model_metrics", "perplexity"]

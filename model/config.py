@@ -11,10 +11,10 @@ from model.positions import ROPE_SCALINGS
 POSITIONS = ("learned", "sinusoidal", "rope", "relative_bias", "none")
 NORM_POSITIONS = ("pre", "post")
 HEADS = ("linear", "transform", "none")
-REMAT_POLICIES = {
-    "none": None,  # keep every intermediate result for the backward pass
-    "full": jax.checkpoint_policies.nothing_saveable,  # keep each block's input, compute the rest again
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keep the dense layers' outputs as well
+REMAT_POLICIES = {  # what is kept for the backward pass, less and less
+    "none": None,  # every intermediate result
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # each block's input and its dense layers' outputs
+    "full": jax.checkpoint_policies.nothing_saveable,  # each block's input; the rest is computed again
 }
 DTYPES = ("float32", "bfloat16")
 ATTENTIONS = ("xla", "cudnn")

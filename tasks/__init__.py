@@ -12,4 +12,10 @@ TASKS: dict[str, Task] = {
     "span_corruption": SPAN_CORRUPTION,
 }
 
-__all__ = ["TASKS", "CorruptionConfig", "LossConfig", "Task"]
+
+def tasks_of(network: str) -> list[str]:
+    """The tasks that train a network of this kind."""
+    return [name for name, task in TASKS.items() if task.network == network]
+
+
+__all__ = ["TASKS", "CorruptionConfig", "LossConfig", "Task", "tasks_of"]

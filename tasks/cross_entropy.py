@@ -9,14 +9,14 @@ from tasks.task import Apply, Batch, LossConfig, Params
 def cross_entropy(
     logits: jax.Array, labels: jax.Array, weights: jax.Array, config: LossConfig
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Weighted sums of the cross-entropy of `labels` [...] under `logits` [..., V], in nats, float32.
+    """The cross-entropy of `labels` [...] under `logits` [..., V], in nats, times `weights` [...]: float32 [...].
 
     Written as logsumexp - logit[label], which never makes the whole log-softmax. Label smoothing (Szegedy et al. 2015,
     arXiv:1512.00567) spreads its share evenly over the vocabulary; z-loss (PaLM, arXiv:2204.02311, section 5) is
     z_loss * logsumexp^2, which keeps the logits from drifting.
 
     Returns:
-        the sum that is minimized, and the sums {"loss", "weight"}.
+        what is minimized the sum of, and {"loss", "weight"}.
     """
     logits = logits.astype(jnp.float32)
     log_normalizer = jax.nn.logsumexp(logits, axis=-1)
@@ -28,7 +28,7 @@ def cross_entropy(
         objective = (1 - config.label_smoothing) * loss + config.label_smoothing * uniform
     if config.z_loss:
         objective = objective + config.z_loss * jnp.square(log_normalizer)
-    return (objective * weights).sum(), {"loss": (loss * weights).sum(), "weight": weights.sum()}
+    return objective * weights, {"loss": loss * weights, "weight": weights}
 
 
 def token_loss(apply: Apply, params: Params, batch: Batch, key: jax.Array | None, config: LossConfig):

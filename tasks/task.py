@@ -58,9 +58,9 @@ class Task:
             Raises ConfigError where the tokenizer has not the special tokens that this takes.
         row_length: (data.sequence_length, corruption) -> tokens of text in a packed row.
         every_token: whether each token of the text is a target just once, so that bits a byte can be told.
-        loss: (apply, params, batch, key, config) -> (objective, sums). `objective` is the sum over the batch of what is
-            minimized; `sums` are sums over the batch too: "loss" (cross-entropy in nats, without smoothing and penalties),
-            "weight" (the targets counted), and whatever else a task wants to see the mean of. Sums are divided once, after
+        loss: (apply, params, batch, key, config) -> (objective, values), arrays of one shape, [B, T]: of each target, times
+            its weight. The sum of `objective` is minimized; `values` are "loss" (cross-entropy in nats, without smoothing
+            and penalties), "weight", and whatever else a task wants to see the mean of. Their sums are divided once, after
             all microbatches and devices, so that the loss does not depend on how the batch was cut.
     """
 

@@ -38,7 +38,7 @@ def command(cache_dir, tmp_path):
             env=environment | options.pop("env", {}),
             capture_output=True,
             text=True,
-            timeout=options.pop("timeout", 300),
+            timeout=options.pop("timeout", 600),
             **options,
         )
 

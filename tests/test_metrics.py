@@ -1,8 +1,10 @@
 import math
 
+import numpy as np
 import pytest
+import scipy.stats
 
-from metrics import bits_per_byte, perplexity
+from metrics import bits_per_byte, bootstrap, perplexity
 
 
 @pytest.mark.parametrize(
@@ -35,3 +37,42 @@ def test_bits_per_byte_does_not_depend_on_the_tokens():
     in_four, in_ten = 4 * (5 * math.log(2)), 10 * (2 * math.log(2))
     assert bits_per_byte(in_four, 10) == pytest.approx(bits_per_byte(in_ten, 10)) == pytest.approx(2)
     assert perplexity(in_four / 4) != pytest.approx(perplexity(in_ten / 10))
+
+
+# The bootstrap.
+
+
+def mean_and_ratio(numbers, sizes):
+    return {"mean": numbers.mean(), "ratio": numbers.sum() / sizes.sum()}
+
+
+def test_intervals_are_those_of_scipy():
+    draw = np.random.default_rng(1)
+    numbers, sizes = draw.normal(3, 1, 60), draw.integers(1, 9, 60)
+    found = bootstrap(mean_and_ratio, (numbers, sizes), resamples=4000)
+    for name in found:
+        expected = scipy.stats.bootstrap(
+            (numbers, sizes),
+            lambda numbers, sizes, name=name: mean_and_ratio(numbers, sizes)[name],
+            paired=True,
+            vectorized=False,
+            n_resamples=4000,
+            method="percentile",
+        ).confidence_interval
+        assert found[name] == pytest.approx(tuple(expected), rel=0.02)
+
+
+def test_nineteen_of_twenty_intervals_hold_the_truth():
+    draw, hits = np.random.default_rng(0), 0
+    for _ in range(200):
+        sample = draw.normal(1, 2, 80)
+        low, high = bootstrap(lambda x: {"mean": x.mean()}, (sample,), resamples=200)["mean"]
+        hits += low < 1 < high
+    assert 180 <= hits <= 198
+
+
+def test_one_document_has_no_interval_and_a_seed_gives_the_same_again():
+    assert bootstrap(mean_and_ratio, (np.ones(1), np.ones(1))) == {}
+    samples = np.arange(9.0), np.ones(9)
+    assert bootstrap(mean_and_ratio, samples) == bootstrap(mean_and_ratio, samples)
+    assert bootstrap(mean_and_ratio, samples) != bootstrap(mean_and_ratio, samples, seed=1)

@@ -315,7 +315,7 @@ def test_that_there_is_less_room_than_asked_for_is_told_once(call, run):
 
 def test_a_reader_that_leaves_is_no_error(run):
     script = f"{sys.executable} {ROOT / 'sample.py'} --ckpt {run} --max_new_tokens 50 --temperature 0 | head -c 1"
-    done = subprocess.run(["bash", "-c", script], input=b"zh:\nen:\nzh:\n", capture_output=True, timeout=120)
+    done = subprocess.run(["bash", "-c", script], input=b"zh:\nen:\nzh:\n", capture_output=True, timeout=600)
     assert done.returncode == 0 and done.stderr == b""
     assert len(done.stdout) == 1
 
@@ -334,7 +334,7 @@ class Terminal:
 
     def until(self, text: str, times: int = 1) -> None:
         """Waits for `text` on the screen."""
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while self.seen.count(text) < times:
             assert time.monotonic() < end, f"no {text!r} in {self.seen!r}"
             if not self._read():
@@ -352,14 +352,29 @@ class Terminal:
         self.process.stdin.write(text.encode(errors="surrogateescape"))
         self.process.stdin.flush()
 
+    def press_control_c(self, answer: str = "", times: int = 1) -> None:
+        """Presses Ctrl-C until `answer` is on the screen, or all is over: where it comes just before Python begins to wait
+        for keys, Python sees it with the next key only."""
+
+        def answered() -> bool:
+            return self.process.poll() is not None or (answer != "" and self.seen.count(answer) >= times)
+
+        end = time.monotonic() + 300
+        while not answered():
+            assert time.monotonic() < end, f"no {answer!r} in {self.seen!r}"
+            self.type("\x03")
+            again = time.monotonic() + 10
+            while not answered() and time.monotonic() < again:
+                self._read(1)
+
     def end(self) -> int:
         """Waits for the end, and returns the exit status."""
         while self._read():
             pass
-        return self.process.wait(timeout=120)
+        return self.process.wait(timeout=600)
 
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self.process.stdout], [], [], 120)
+    def _read(self, seconds: float = 300) -> bool:
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
         data = os.read(self.process.stdout.fileno(), 4096) if ready else b""
         self.seen += data.decode(errors="replace")
         return bool(data)
@@ -431,15 +446,13 @@ def test_on_a_terminal_control_c_stops_a_text_or_a_line_and_then_leaves(run, tmp
     terminal.until("> ")
     terminal.type("zh:\n")
     terminal.until("好好好")
-    terminal.type("\x03")
-    terminal.until("(stopped)")
+    terminal.press_control_c("(stopped)")
     terminal.until("\n> ", times=2)
     terminal.type("half a line")
     terminal.until("half a line")
-    terminal.type("\x03")
-    terminal.until("\n> ", times=3)
+    terminal.press_control_c("\n> ", times=3)
     terminal.ask("/seed", "seed 0")
-    terminal.type("\x03")
+    terminal.press_control_c()
     assert terminal.end() == 130
     assert "Traceback" not in terminal.seen and "/seed" in (tmp_path / ".cache" / "zenformer" / "history").read_text()
 
@@ -453,7 +466,7 @@ def test_a_checkpoint_that_was_cut_short_is_one_line(run, tmp_path):
         [sys.executable, ROOT / "sample.py", "--ckpt", folder, "--prompt", "zh:", "--max_new_tokens", "3"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0
     told, pace = done.stderr.splitlines()
@@ -609,7 +622,7 @@ def test_input_that_is_not_utf8_is_one_line(run):
         input=b"\xff\xfe\n",
         capture_output=True,
         env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 2 and done.stdout == b""
     assert is_one_line(done.stderr.decode()) and b"not valid UTF-8" in done.stderr

@@ -60,7 +60,7 @@ def test_a_config_without_its_flag_is_answered_with_it(command):
 
 def test_help_has_the_configs_and_how_to_change_a_setting(command):
     options = command("train.py", "--help").stdout.partition("options:")[2]
-    assert "tiny.py" in options and "__init__" not in options
+    assert "tiny.py" in options and "finetune/causal_lm.py" in options and "__init__" not in options
     assert "--config.SECTION.KEY=VALUE" in options
 
 

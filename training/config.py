@@ -40,10 +40,12 @@ class TrainingConfig:
     tensorboard: bool
     wandb_project: str
     word_vectors: str = ""
+    patience: int = 0
 
     def __post_init__(self):
+        require(self.patience >= 0, f"patience={self.patience} must not be negative")
         for field in dataclasses.fields(self):
-            if field.type is int:
+            if field.type is int and field.name != "patience":
                 require(getattr(self, field.name) >= 1, f"{field.name}={getattr(self, field.name)} must be at least 1")
         require(
             self.batch_size % self.microbatches == 0,
@@ -66,6 +68,7 @@ class RunConfig:
     training: TrainingConfig
     mesh: MeshConfig
     words: WordsConfig
+    init_from: str = ""
 
     def __post_init__(self):
         choose(TASKS, self.task, "task")
@@ -74,6 +77,11 @@ class RunConfig:
         require(
             self.model.network == needed,
             f"task={self.task!r} trains {article} {needed}; set model.encoder_layers and model.decoder_layers for it",
+        )
+        require(
+            not (self.init_from and self.training.word_vectors),
+            f"init_from={self.init_from!r} and training.word_vectors={self.training.word_vectors!r} both say where the "
+            "token embedding starts; leave one out",
         )
         require(0 <= self.seed < 2**32, f"seed={self.seed} must be from 0 to {2**32 - 1}")
         require(
@@ -170,6 +178,7 @@ HARMLESS = (
     "training.eval_every",
     "training.checkpoint_every",
     "training.keep_checkpoints",
+    "training.patience",
     "training.sample_prompts",
     "training.sample_tokens",
     "training.tensorboard",

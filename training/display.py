@@ -1,6 +1,8 @@
 """What people see while a run goes on: a live line on a terminal, plain lines elsewhere. All of it on stderr."""
 
 import datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import jax
 from rich.console import Console
@@ -15,6 +17,23 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+@contextmanager
+def live_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """On a terminal, a line that shows how far something is: called with what is done, and how much there is."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn(title),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=24),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 class Display:

@@ -1,49 +1,103 @@
-"""How well parameters predict the validation text."""
+"""How well parameters predict texts: in all, and document by document."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from data.batches import ValidBatches
-from metrics import bits_per_byte, perplexity
-from training.sharding import local_rows, put_batch
-from training.step import Batch, Params
+from data.corpus import EncodedText
+from data.tokenizer import Tokenizer
+from metrics import bits_per_byte, language_model_metrics
+from tasks import TASKS
+from training.config import RunConfig
+from training.prefetch import prefetch
+from training.rows import pack_rows
+from training.sharding import local_rows, put_batch, replicated
+from training.step import Batch, Params, make_eval_step
+
+# Told how far it is: batches done, and how many there are.
+Tell = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class DocumentSums:
+    """What was measured of each document of a text; float64 [documents].
+
+    Attributes:
+        loss: cross-entropy of its targets in nats, summed.
+        weight: the targets that count.
+    """
+
+    loss: np.ndarray
+    weight: np.ndarray
 
 
 class Evaluator:
     """Measures parameters on texts by source, each packed once, in batches laid over the mesh."""
 
-    def __init__(self, eval_step, batches: dict[str, ValidBatches], every_token: bool, mesh: Mesh):
-        """`eval_step`: (params, batch) -> {"loss", "weight"} summed, as `make_eval_step` gives it.
+    def __init__(self, eval_step, batches: Mapping[str, ValidBatches], every_token: bool, mesh: Mesh):
+        """`eval_step`: (params, batch) -> {"loss", "weight"} of each target, as `make_eval_step` gives it.
 
         `every_token`: whether each token is a target once, so that bits a byte can be told.
         """
-        self._step = jax.jit(eval_step)
+
+        def step(params: Params, batch: Batch) -> dict[str, jax.Array]:
+            return eval_step(params, batch) | {"segment_ids": batch["segment_ids"]}
+
+        self._step = jax.jit(step, out_shardings=replicated(mesh))  # so that each process can read all of it
         self._batches, self._every_token, self._mesh = batches, every_token, mesh
 
     def batch_loss(self, params: Params, batch: Batch) -> float:
         """The summed cross-entropy of one batch, arrays [B, T] over the mesh, in nats."""
-        return float(self._step(params, batch)["loss"])
+        return float(np.sum(self._step(params, batch)["loss"]))
 
     def __call__(self, params: Params) -> dict[str, float]:
         """The "loss" (mean nats a target) and "perplexity" of all texts together.
 
         Where every token is a target, "bits_per_byte" as well and, of several sources, "bits_per_byte/SOURCE" of each.
         """
-        sums = {source: self._sums(params, batches) for source, batches in self._batches.items()}
+        return self.metrics(self.measure(params))
+
+    def metrics(self, measured: Mapping[str, DocumentSums]) -> dict[str, float]:
+        """The same of what `measure` gave."""
         sizes = {source: batches.packed.texts[0].num_bytes for source, batches in self._batches.items()}
-        total, weight = map(sum, zip(*sums.values(), strict=True))
-        values = {"loss": total / weight, "perplexity": perplexity(total / weight)}
-        if self._every_token:
-            values["bits_per_byte"] = bits_per_byte(total, sum(sizes.values()))
-            if len(sums) > 1:
-                values |= {f"bits_per_byte/{source}": bits_per_byte(sums[source][0], sizes[source]) for source in sums}
+        sums = {source: (each.loss.sum(), each.weight.sum()) for source, each in measured.items()}
+        loss, weight = map(sum, zip(*sums.values(), strict=True))
+        values = language_model_metrics(loss, weight, sum(sizes.values()) if self._every_token else None)
+        if self._every_token and len(sums) > 1:
+            values |= {f"bits_per_byte/{source}": bits_per_byte(sums[source][0], sizes[source]) for source in sums}
         return values
 
-    def _sums(self, params: Params, batches: ValidBatches) -> tuple[float, float]:
-        """Summed cross-entropy, and the number of targets, of a whole text."""
-        rows = local_rows(self._mesh, batches.batch_size)
-        sums = [
-            self._step(params, put_batch(self._mesh, batches(number, rows), batches.batch_size))
-            for number in range(len(batches))
-        ]
-        return sum(float(part["loss"]) for part in sums), sum(float(part["weight"]) for part in sums)
+    def measure(self, params: Params, tell: Tell = lambda *_: None) -> dict[str, DocumentSums]:
+        """What each document of each source costs."""
+        total, done, measured = sum(map(len, self._batches.values())), 0, {}
+        for source, batches in self._batches.items():
+            rows = local_rows(self._mesh, batches.batch_size)
+            sums = DocumentSums(*(np.zeros(len(batches.packed.texts[0].starts)) for _ in range(2)))
+
+            def make(number: int, batches: ValidBatches = batches, rows: slice = rows) -> Batch:
+                return put_batch(self._mesh, batches(number, rows), batches.batch_size)
+
+            with prefetch(make, range(len(batches))) as ready:
+                for number, batch in enumerate(ready):
+                    values = jax.device_get(self._step(params, batch))
+                    documents = batches.documents(number, values["segment_ids"])
+                    np.add.at(sums.loss, documents, values["loss"])
+                    np.add.at(sums.weight, documents, values["weight"])
+                    done += 1
+                    tell(done, total)
+            measured[source] = sums
+        return measured
+
+
+def make_evaluator(
+    config: RunConfig, texts: Mapping[str, EncodedText], tokenizer: Tokenizer, mesh: Mesh, batch_size: int
+) -> Evaluator:
+    """The Evaluator of a run's task on these texts, so many rows at a time."""
+    task = TASKS[config.task]
+    packed = {source: pack_rows(config, tokenizer, [text]) for source, text in texts.items()}
+    batches = {source: ValidBatches(rows, batch_size, prepare) for source, (rows, prepare) in packed.items()}
+    return Evaluator(make_eval_step(config.model, task, config.loss, mesh), batches, task.every_token, mesh)

@@ -1,38 +1,61 @@
 """What the devices are and can do."""
 
+import os
 import time
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-# Dense bfloat16 FLOP/s of one device by the start of `device_kind`, longer names first, from the makers' data sheets.
-PEAK_FLOPS = {
-    "TPU v2": 22.5e12,
-    "TPU v3": 61.5e12,
-    "TPU v4": 275e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5e": 197e12,
-    "TPU v5p": 459e12,
-    "TPU v5": 459e12,
-    "TPU v6": 918e12,
-    "NVIDIA H200": 989e12,
-    "NVIDIA H100 PCIe": 756e12,
-    "NVIDIA H100": 989e12,
-    "NVIDIA A100": 312e12,
-    "NVIDIA L40S": 362e12,
-    "NVIDIA L40": 181e12,
-    "NVIDIA L4": 121e12,
-    "Tesla T4": 65e12,
-    "Tesla V100": 125e12,
+GIB = 1 << 30
+
+
+class Kind(NamedTuple):
+    """What makers' data sheets say of one device.
+
+    Attributes:
+        flops: FLOP/s of dense products in bfloat16.
+        memory: bytes.
+    """
+
+    flops: float
+    memory: int
+
+
+# By the start of `device_kind`, longer names first. A device of TPU v2 and v3 is one of a chip's two cores.
+KINDS = {
+    "TPU v2": Kind(22.5e12, 8 * GIB),
+    "TPU v3": Kind(61.5e12, 16 * GIB),
+    "TPU v4": Kind(275e12, 32 * GIB),
+    "TPU v5 lite": Kind(197e12, 16 * GIB),
+    "TPU v5e": Kind(197e12, 16 * GIB),
+    "TPU v5p": Kind(459e12, 95 * GIB),
+    "TPU v5": Kind(459e12, 95 * GIB),
+    "TPU v6": Kind(918e12, 32 * GIB),
+    "NVIDIA H200": Kind(989e12, 141 * 10**9),
+    "NVIDIA H100 PCIe": Kind(756e12, 80 * GIB),
+    "NVIDIA H100": Kind(989e12, 80 * GIB),
+    "NVIDIA A100-SXM4-80GB": Kind(312e12, 80 * GIB),
+    "NVIDIA A100 80GB": Kind(312e12, 80 * GIB),
+    "NVIDIA A100": Kind(312e12, 40 * GIB),
+    "NVIDIA L40S": Kind(362e12, 48 * GIB),
+    "NVIDIA L40": Kind(181e12, 48 * GIB),
+    "NVIDIA L4": Kind(121e12, 24 * GIB),
+    "Tesla T4": Kind(65e12, 16 * GIB),
+    "Tesla V100": Kind(125e12, 16 * GIB),
 }
+
+
+def find_kind(name: str) -> Kind | None:
+    """The row whose name `name` begins with."""
+    return next((kind for start, kind in KINDS.items() if name.startswith(start)), None)
 
 
 def peak_flops() -> tuple[float, str]:
     """FLOP/s of one device, and where the figure is from: the data sheet, or a matrix product timed here and now."""
-    kind = jax.devices()[0].device_kind
-    for start, flops in PEAK_FLOPS.items():
-        if kind.startswith(start):
-            return flops, "data sheet"
+    kind = find_kind(jax.devices()[0].device_kind)
+    if kind is not None:
+        return kind.flops, "data sheet"
     on_cpu = jax.default_backend() == "cpu"
     size = 1024 if on_cpu else 8192  # so large that starting it takes no time to speak of
     matrix = jnp.ones((size, size), jnp.float32 if on_cpu else jnp.bfloat16)
@@ -45,6 +68,14 @@ def peak_flops() -> tuple[float, str]:
         seconds.append(time.perf_counter() - start_time)
     shared_by = jax.local_device_count() if on_cpu else 1  # virtual devices share the cores
     return 2 * size**3 / min(seconds) / shared_by, "measured"
+
+
+def device_memory() -> int:
+    """Bytes of one device that a program can have; virtual devices of a CPU share its memory."""
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // jax.local_device_count()
+    return device.memory_stats()["bytes_limit"]
 
 
 def describe_devices() -> str:

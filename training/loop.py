@@ -8,20 +8,24 @@ from contextlib import contextmanager, suppress
 import jax
 
 from common.errors import UserError, require
-from data.batches import PackedRows, PrepareRow, TrainBatches, ValidBatches
-from data.corpus import ON_END, Corpus, EncodedText, mixture
+from data.batches import TrainBatches
+from data.corpus import ON_END, Corpus, mixture
 from tasks import TASKS
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
 from training.display import Display
-from training.evaluation import Evaluator
+from training.distributed import largest_of_all
+from training.evaluation import make_evaluator
 from training.hardware import describe_devices, peak_flops
+from training.init_from import read_init
+from training.layer_rates import layer_rates
 from training.metrics_writer import MetricsWriter
 from training.model_size import count_parameters, flops_per_token
 from training.monitor import Monitor
 from training.optimizer import make_optimizer, make_schedule
 from training.plot import plot_losses
 from training.prefetch import prefetch
+from training.rows import pack_rows
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, local_rows, make_mesh, put_batch
 from training.signals import StopSignal
@@ -31,10 +35,10 @@ from training.step import (
     abstract_state,
     compile_train_step,
     init_state,
-    make_eval_step,
     make_train_step,
     shardings_of,
 )
+from training.trace import StepTrace
 from training.word_embedding import read_token_embedding
 
 
@@ -48,15 +52,16 @@ class Trainer:
         folder: RunFolder,
         display: Display,
         write_samples: Callable[[Params], Sequence[str]],
+        profile: bool = False,
     ):
-        """`write_samples` turns parameters into texts, shown at each evaluation.
+        """`write_samples` turns parameters into texts, shown at each evaluation; `profile`: a few steps are traced.
 
         Raises:
             ConfigError: the network has no head, or the mesh cannot be made here, or does not divide the model or the batch.
             ConfigError, UserError: of a new run, `training.word_vectors` cannot be read, or has another width.
         """
         self.config, self.corpus, self.folder = config, corpus, folder
-        self.display, self.write_samples = display, write_samples
+        self.display, self.write_samples, self.profile = display, write_samples, profile
         training, task = config.training, TASKS[config.task]
         require(config.model.head != "none", "model.head='none' gives no logits to train on; set linear or transform")
         self.mesh = make_mesh(config.mesh)
@@ -66,14 +71,8 @@ class Trainer:
             f"training.batch_size={training.batch_size} must be a multiple of {parts}: training.microbatches="
             f"{training.microbatches} times the {batch_divisor(self.mesh)} devices along mesh.data and mesh.fsdp",
         )
-        row_length = task.row_length(config.data.sequence_length, config.corruption)
-
-        def pack(texts: Sequence[EncodedText]) -> tuple[PackedRows, PrepareRow]:
-            packed = PackedRows.pack(texts, row_length, config.data.packing)
-            return packed, task.prepare(packed, corpus.tokenizer, config.corruption)
-
         texts, weights = mixture(config.data, corpus)
-        packed, prepare = pack(texts)
+        packed, prepare = pack_rows(config, corpus.tokenizer, texts)
         self.batches = TrainBatches(packed, training.batch_size, config.seed, prepare, weights)
         if not ON_END[config.data.on_end]:
             training = dataclasses.replace(training, num_steps=self._steps_of_one_epoch())
@@ -84,12 +83,7 @@ class Trainer:
         self.train_step = make_train_step(
             config.model, task, config.loss, self.optimizer, training.microbatches, self.mesh
         )
-        eval_step = make_eval_step(config.model, task, config.loss, self.mesh)
-        valid = {}
-        for source, text in corpus.valid.items():
-            packed, prepare = pack([text])
-            valid[source] = ValidBatches(packed, self.microbatch, prepare)
-        self.evaluate = Evaluator(eval_step, valid, task.every_token, self.mesh)
+        self.evaluate = make_evaluator(config, corpus.valid, corpus.tokenizer, self.mesh, self.microbatch)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
         self.peak_flops, self.peak_flops_source = peak_flops()
         path, self.token_embedding = training.word_vectors, None
@@ -107,12 +101,12 @@ class Trainer:
             UserError: the loss is not finite, or a checkpoint cannot be read or written.
         """
         num_steps = self.config.training.num_steps
-        state = self.checkpoints.restore(self.abstract, self.display.warn, self._init) or self._init()
+        state = self.checkpoints.restore(self.abstract, self.display.warn, self.init) or self.init()
         start = int(state.step)
         self._describe()
         if start:
             self.display.say(f"resuming at step {start} of {num_steps}")
-        if start < num_steps:
+        if start < num_steps and not self._has_stalled(start):
             with self._reports(start) as (writer, monitor):
                 state, signal_number = self._loop(state, start, writer, monitor)
             if signal_number:
@@ -121,9 +115,9 @@ class Trainer:
         if jax.process_index() == 0 and (start < num_steps or not self.folder.loss_plot.exists()):
             with self._writing():
                 plot_losses(self.folder.metrics, self.folder.loss_plot, title=self.folder.path.name)
-        best = self.checkpoints.best_step()
+        end, best = int(state.step), self.checkpoints.best_step()
         self.display.say(
-            f"done: {self.folder.path} (newest step {num_steps}, best step {best}, {self._epochs()}, curve in loss.png)"
+            f"done: {self.folder.path} (newest step {end}, best step {best}, {self.epochs(end)}, curve in loss.png)"
         )
         samples = self.write_samples(state.params)
         if jax.process_index() == 0:
@@ -131,15 +125,21 @@ class Trainer:
                 print(sample, end="\n\n")
         return 0
 
-    def _init(self) -> TrainState:
-        def init(token_embedding: jax.Array | None) -> TrainState:
-            return init_state(self.config.model, self.optimizer, self.config.seed, token_embedding)
+    def init(self) -> TrainState:
+        """The state of a new run: at random, but for what is given to start from."""
+        config, given, shardings = self.config, {}, shardings_of(self.abstract)
+        if config.init_from:
+            given = read_init(config.init_from, config.model, config.mesh, self.display.say)
+        elif self.token_embedding is not None:
+            table, place = self.token_embedding, shardings.params["token_embedding"]["embedding"]
+            given = {
+                "token_embedding": {"embedding": jax.make_array_from_callback(table.shape, place, table.__getitem__)}
+            }
 
-        table, shardings = self.token_embedding, shardings_of(self.abstract)
-        if table is not None:
-            place = shardings.params["token_embedding"]["embedding"]
-            table = jax.make_array_from_callback(table.shape, place, self.token_embedding.__getitem__)
-        return jax.jit(init, out_shardings=shardings)(table)
+        def init(given: Params) -> TrainState:
+            return init_state(config.model, self.optimizer, config.seed, given)
+
+        return jax.jit(init, out_shardings=shardings)(given)
 
     def _loop(
         self, state: TrainState, start: int, writer: MetricsWriter, monitor: Monitor
@@ -147,14 +147,19 @@ class Trainer:
         """Steps until the end or a signal; the last state, saved, and the signal's number."""
         training = self.config.training
         steps = range(start, training.num_steps)
-        with StopSignal() as stop, prefetch(lambda step: self._batch(step, training.batch_size), steps) as batches:
+        trace = StepTrace(self.folder.path / "profile" if self.profile else None, start)
+        with (
+            StopSignal() as stop,
+            prefetch(lambda step: self.batch(step, training.batch_size), steps) as batches,
+            trace,
+        ):
             began = time.perf_counter()
-            step_function = compile_train_step(self.train_step, self.abstract, self._batch(start, training.batch_size))
+            step_function = compile_train_step(self.train_step, self.abstract, self.batch(start, training.batch_size))
             self.display.say(f"compiled in {time.perf_counter() - began:.1f} s")
             self.display.start(start, training.num_steps)
             monitor.start()
             for step, batch in enumerate(batches, start + 1):
-                state, metrics = step_function(state, batch)
+                state, metrics = trace(step, step_function, state, batch)
                 monitor.add(step, metrics)
                 last = step == training.num_steps
                 valid_loss = None
@@ -162,26 +167,46 @@ class Trainer:
                     with monitor.paused():
                         valid_loss = self._evaluate(state, writer, monitor)
                     monitor.validated(valid_loss)
-                stopped = stop.number is not None  # read once, for it may change at any time
+                stopped = self._signal(stop, step)
                 if last or stopped or valid_loss is not None or step % training.checkpoint_every == 0:
                     with monitor.paused():
                         self._save(state, valid_loss, monitor)
-                if stopped:
+                if stopped or (valid_loss is not None and self._has_stalled(step)):
                     break
             with self._saving():
                 self.checkpoints.wait()
-        return state, stop.number
+        return state, stopped
+
+    def _signal(self, stop: StopSignal, step: int) -> int | None:
+        """The number of the signal that one of the processes got; where there are many they agree at steps that are logged."""
+        if jax.process_count() == 1:
+            return stop.number
+        asked = step % self.config.training.log_every == 0 or step == self.config.training.num_steps
+        return largest_of_all(stop.number or 0) or None if asked else None
+
+    def _has_stalled(self, step: int) -> bool:
+        """Whether the validation loss has not been lower for `training.patience` evaluations. Says so."""
+        training = self.config.training
+        if not training.patience:
+            return False
+        with self._saving():
+            self.checkpoints.wait()  # so that the best is known
+        best = self.checkpoints.best_step()
+        stalled = best is not None and step - best >= training.patience * training.eval_every
+        if stalled:
+            self.display.say(f"stopped early: the validation loss of step {best} is the lowest so far")
+        return stalled
 
     def _save(self, state: TrainState, valid_loss: float | None, monitor: Monitor) -> None:
         """Starts to save `state`, which must give a finite loss: on some of the next rows, where it was not evaluated."""
         if valid_loss is None:
             step = int(state.step)
-            loss = self.evaluate.batch_loss(state.params, self._batch(step, self.microbatch))
+            loss = self.evaluate.batch_loss(state.params, self.batch(step, self.microbatch))
             monitor.require_finite(step, {"loss of the next step": loss})
         with self._saving():
             self.checkpoints.save(state, valid_loss)
 
-    def _batch(self, step: int, size: int) -> dict[str, jax.Array]:
+    def batch(self, step: int, size: int) -> dict[str, jax.Array]:
         """The first `size` rows of the batch of `step`, over the mesh."""
         return put_batch(self.mesh, self.batches(step, local_rows(self.mesh, size)), size)
 
@@ -225,9 +250,7 @@ class Trainer:
     @contextmanager
     def _reports(self, start: int):
         """The writer and the monitor of this attempt, closed whatever happens."""
-        training, model = self.config.training, self.config.model
-        lengths = {name: array.shape[-1] for name, array in self.batches(start, slice(1)).items()}
-        flops = flops_per_token(model, self.abstract.params, lengths["inputs"], lengths.get("encoder_inputs", 0))
+        training = self.config.training
         with self._writing():
             writer = MetricsWriter(self.folder.metrics, start, training.tensorboard, training.wandb_project)
             monitor = Monitor(
@@ -237,7 +260,7 @@ class Trainer:
                 start,
                 training.num_steps,
                 training.log_every,
-                flops / (self.peak_flops * self.mesh.size),
+                self.flops_per_token() / (self.peak_flops * self.mesh.size),
                 self._last_checkpoint,
             )
             try:
@@ -255,6 +278,12 @@ class Trainer:
             reason = error.strerror or error
             raise UserError(f"cannot write in {self.folder.path} ({reason}); {self._last_checkpoint()}") from error
 
+    def flops_per_token(self) -> float:
+        """Floating-point operations to train on a token of a full row."""
+        lengths = {name: array.shape[-1] for name, array in self.batches(0, slice(1)).items()}
+        params, source_length = self.abstract.params, lengths.get("encoder_inputs", 0)
+        return flops_per_token(self.config.model, params, lengths["inputs"], source_length)
+
     def _describe(self) -> None:
         """Says what is about to happen: devices, mesh, parameters, data."""
         config, say = self.config, self.display.say
@@ -264,6 +293,10 @@ class Trainer:
         counts = count_parameters(self.abstract.params)
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         say(f"parameters: {sum(counts.values()):,} ({parts}); computed in {config.model.dtype}")
+        if config.optimizer.frozen:
+            rates = layer_rates(self.abstract.params, config.optimizer.frozen)
+            learning = jax.tree.map(lambda leaf, rate: leaf.size * (rate > 0).mean(), self.abstract.params, rates)
+            say(f"of these {sum(jax.tree.leaves(learning)):,.0f} learn; the others are frozen")
         packed, valid = self.batches.packed, sum(text.num_tokens for text in self.corpus.valid.values())
         num_bytes = sum(text.num_bytes for text in packed.texts)
         say(
@@ -272,13 +305,12 @@ class Trainer:
         )
         steps = config.training.num_steps
         seen = self.batches.tokens(steps)
-        say(
-            f"run: {steps:,} steps, {seen:,.0f} tokens, {self._epochs()}, {seen / sum(counts.values()):.2f} tokens a parameter"
-        )
+        ratio = seen / sum(counts.values())
+        say(f"run: {steps:,} steps, {seen:,.0f} tokens, {self.epochs(steps)}, {ratio:.2f} tokens a parameter")
 
-    def _epochs(self) -> str:
-        """How often the run sees its text, or the text of each source where these have weights."""
-        epochs = self.batches.epochs(self.config.training.num_steps)
+    def epochs(self, steps: int) -> str:
+        """How often the run sees its text in so many steps, or the text of each source where these have weights."""
+        epochs = self.batches.epochs(steps)
         if len(epochs) == 1:
             return f"{epochs[0]:.1f} epochs"
         return "epochs of " + ", ".join(

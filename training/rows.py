@@ -1,14 +1,28 @@
-"""Rows of a corpus as text, for people who look at what they train on."""
+"""The rows that a run's texts make; and rows as text, for people who look at what they train on."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from data.batches import PackedRows, Row, TrainBatches
-from data.corpus import Corpus, mixture
+from data.batches import PackedRows, PrepareRow, Row, TrainBatches
+from data.corpus import Corpus, EncodedText, mixture
+from data.skipped import Skipped
 from data.tokenizer import Tokenizer
 from tasks import TASKS
 from training.config import RunConfig
+
+
+def pack_rows(config: RunConfig, tokenizer: Tokenizer, texts: Sequence[EncodedText]) -> tuple[PackedRows, PrepareRow]:
+    """The rows that a run packs these texts into, and what makes of each row what its task feeds the network.
+
+    Raises:
+        ConfigError: the tokenizer has not the special tokens that the task takes.
+    """
+    task = TASKS[config.task]
+    length = task.row_length(config.data.sequence_length, config.corruption)
+    packed = PackedRows.pack(texts, length, config.data.packing)
+    return packed, task.prepare(packed, tokenizer, config.corruption)
 
 
 def show_rows(config: RunConfig, corpus: Corpus, count: int) -> Iterator[str]:
@@ -21,6 +35,12 @@ def show_rows(config: RunConfig, corpus: Corpus, count: int) -> Iterator[str]:
         step, place = divmod(number, size)
         index = int(batches.indices(step)[place])
         yield f"--- step {step + 1}, row {place + 1}: " + show_row(packed.row(index), corpus.tokenizer)
+
+
+def tell_skipped(skipped: Skipped | None) -> None:
+    """Warns on stderr of text that was left out as broken."""
+    if skipped is not None and skipped.count:
+        print(f"warning: {skipped.summary()}", file=sys.stderr)
 
 
 def show_row(row: Row, tokenizer: Tokenizer) -> str:

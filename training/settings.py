@@ -44,6 +44,13 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
     return settings
 
 
+def chosen_keys(settings: Settings, overrides: Sequence[str]) -> set[str]:
+    """The dotted keys that were set: by `overrides`, or by a config file to something else than configs/base.py does."""
+    base = flatten(load_settings(CONFIGS / "base.py"))
+    changed = {key for key, value in flatten(settings).items() if key not in base or base[key] != value}
+    return changed | {override.partition("=")[0] for override in overrides}
+
+
 def _parse(text: str, old: Any) -> Any:
     """A Python literal (true, false, none, nan and inf in any case), or else the text itself, as where `old` is text."""
     words = {"true": True, "false": False, "none": None, "nan": math.nan, "inf": math.inf}

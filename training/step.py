@@ -58,14 +58,25 @@ def init_state(
     config: TransformerConfig,
     optimizer: optax.GradientTransformation,
     seed: int,
-    token_embedding: jax.Array | None = None,
+    given: Params | None = None,
 ) -> TrainState:
-    """The state of step 0; with `token_embedding`, float32 [V, D], that is where the token embedding starts."""
+    """The state of step 0; the parameters that are `given`, all or some, start there, and the others at random."""
     init_key, step_key = jax.random.split(jax.random.key(seed))
     params = init_params(config, init_key)
-    if token_embedding is not None:
-        params["token_embedding"]["embedding"] = token_embedding
+    params = replace(params, given or {})
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), jax.random.key_data(step_key))
+
+
+def replace(params: Params, given: Params) -> Params:
+    """`params` with those that are `given`, which may be some of them, in their dtype."""
+    return {
+        name: value
+        if name not in given
+        else replace(value, given[name])
+        if isinstance(value, dict)
+        else given[name].astype(value.dtype)
+        for name, value in params.items()
+    }
 
 
 def abstract_state(
@@ -127,7 +138,7 @@ def make_train_step(
     apply = make_apply(model, mesh)
 
     def objective(params, batch, key):
-        return task.loss(apply, params, batch, key, loss_config)
+        return jax.tree.map(jnp.sum, task.loss(apply, params, batch, key, loss_config))
 
     def train_step(state: TrainState, batch: Batch):
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
@@ -163,7 +174,7 @@ def make_train_step(
 def make_eval_step(
     model: TransformerConfig, task: Task, loss_config: LossConfig, mesh: Mesh
 ) -> Callable[[Params, Batch], dict[str, jax.Array]]:
-    """The pure function `(params, batch) -> sums` of a task, without dropout."""
+    """The pure function `(params, batch) -> values` of each target of a task, without dropout."""
     apply = make_apply(model, mesh)
     return lambda params, batch: task.loss(apply, params, batch, None, loss_config)[1]
 

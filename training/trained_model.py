@@ -13,6 +13,8 @@ from training.checkpoints import Checkpoints
 from training.run_folder import RunFolder
 from training.sharding import MeshConfig, make_mesh, parameter_shardings
 
+ONE_DEVICE = MeshConfig(1, 1, 1)
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
@@ -24,19 +26,22 @@ class TrainedModel:
     step: int
 
 
-def load_model(path: str, say: Callable[[str], None], needs_tokenizer: bool = True) -> TrainedModel:
-    """The model of a run's folder (its newest good checkpoint), of its `checkpoints`, or of one step, on one device.
+def load_model(
+    path: str, say: Callable[[str], None], needs_tokenizer: bool = True, mesh: MeshConfig = ONE_DEVICE
+) -> TrainedModel:
+    """The model of a run's folder (its newest good checkpoint), of its `checkpoints`, or of one step, on one device or a mesh.
 
     `say` is told of checkpoints that cannot be read. Converted weights may have come without a tokenizer.
 
     Raises:
+        ConfigError: the mesh cannot be made here, or does not divide the model.
         UserError: there is no run, or no good checkpoint.
     """
     folder, step = RunFolder.find(path)
     tokenizer = folder.tokenizer() if needs_tokenizer else read_tokenizer(folder.path)
     config = folder.config(tokenizer).model
     shapes = abstract_params(config)
-    shardings = parameter_shardings(make_mesh(MeshConfig(1, 1, 1)), shapes)
+    shardings = parameter_shardings(make_mesh(mesh), shapes)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
     params, step = Checkpoints(folder.checkpoints, read_only=True).restore_params(abstract, say, step)
     return TrainedModel(params, config, tokenizer, step)

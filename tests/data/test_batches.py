@@ -311,3 +311,24 @@ def test_the_randomness_of_a_row_is_new_at_every_step_and_the_same_when_it_comes
     stamps = np.concatenate([batches(step)["stamp"] for step in range(5)])
     assert len(np.unique(stamps)) == 40
     np.testing.assert_array_equal(batches(3)["stamp"], stamps[24:32])
+
+
+# Whose a place in a row is.
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_each_place_of_a_batch_belongs_to_its_document(packing):
+    lengths = [7, 3, 20, 1, 5, 8, 2]
+    text = encoded(lengths)
+    batches = ValidBatches(PackedRows.pack([text], 8, packing), 3, as_is)
+    owner = np.append(np.repeat(np.arange(len(lengths)), lengths), 0)  # of each input token
+    seen = np.zeros(len(lengths), int)
+    for number in range(len(batches)):
+        batch = batches(number)
+        documents = batches.documents(number, batch["segment_ids"])
+        real = batch["weights"] > 0
+        counted = np.bincount(documents[real], minlength=len(lengths))
+        begins = real & (batch["inputs"] != END)  # no other token occurs twice: it is at its number less one
+        np.testing.assert_array_equal(documents[begins], owner[batch["inputs"][begins] - 1])
+        seen += counted
+    np.testing.assert_array_equal(seen, lengths)

@@ -55,6 +55,7 @@ def options(tmp_path):
         clean=("html", "whitespace", "min_words=3"),
         dedup="near",
         augment=("swap=0.1",),
+        subword_sampling=0.1,
     )
 
 

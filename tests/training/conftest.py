@@ -136,6 +136,38 @@ def make_trainer(run_config, said, tmp_path):
     return make
 
 
+@pytest.fixture
+def begin(overrides, said, tmp_path):
+    """`begin(folder, config, drop, **changes)`: a Trainer as train.py makes it, of the small run with these changes.
+
+    `drop`: the sections of the small run's settings that are left as the config has them.
+    """
+
+    from data.corpus import load_corpus
+    from training.config import build_config
+    from training.init_from import settle
+    from training.loop import Trainer
+    from training.run_folder import RunFolder
+    from training.settings import load_settings
+
+    def make(name, config="tiny.py", drop=(), **changes):
+        folder = RunFolder(tmp_path / name)
+        chosen = {key.replace("__", ".") for key in changes}
+        small = overrides(**changes).items()
+        given = [f"{key}={value}" for key, value in small if key in chosen or not key.startswith(drop)]
+        settings, source = settle(load_settings(ROOT / "configs" / config, given), given, folder)
+        run = build_config(settings)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.refuse_changes(settings)
+        corpus = load_corpus(run.data, run.tokenizer if source is None else source.tokenizer())
+        run = build_config(settings, corpus.tokenizer.vocab_size)
+        trainer = Trainer(run, corpus, folder, said, lambda params: [])
+        folder.begin(settings, corpus.tokenizer, corpus.origin)
+        return trainer
+
+    return make
+
+
 class TrainProcess:
     """One `train.py` in a process of its own; what it says on stderr goes to a file, so that it can be followed."""
 
@@ -152,7 +184,7 @@ class TrainProcess:
     def stdout(self) -> str:
         return self.log.with_suffix(".out").read_text(errors="replace")
 
-    def until(self, condition, timeout: float = 120) -> None:
+    def until(self, condition, timeout: float = 600) -> None:
         """Waits, without a pause to speak of, until `condition` (a function, or a pattern that stderr matches) holds."""
         holds = condition if callable(condition) else lambda: re.search(condition, self.stderr)
         end = time.monotonic() + timeout
@@ -164,7 +196,7 @@ class TrainProcess:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self, timeout: float = 120) -> int:
+    def wait(self, timeout: float = 600) -> int:
         return self.process.wait(timeout)
 
 

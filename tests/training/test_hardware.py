@@ -7,7 +7,7 @@ import pytest
 
 from model import TransformerConfig, presets
 from model.parameters import abstract_params
-from training.hardware import PEAK_FLOPS, describe_devices, peak_flops
+from training.hardware import KINDS, describe_devices, peak_flops
 from training.model_size import count_parameters, flops_per_token
 
 
@@ -33,7 +33,7 @@ def test_data_sheets(monkeypatch, kind, flops):
 
 
 def test_no_start_hides_a_longer_one():
-    names = list(PEAK_FLOPS)
+    names = list(KINDS)
     for at, name in enumerate(names):
         assert not any(later.startswith(name) for later in names[at + 1 :]), name
 

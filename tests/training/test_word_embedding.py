@@ -20,7 +20,7 @@ def file(tmp_path):
 
 
 def embedding(trainer):
-    return trainer._init().params["token_embedding"]["embedding"]
+    return trainer.init().params["token_embedding"]["embedding"]
 
 
 def test_a_new_run_starts_from_them_however_it_is_divided(make_trainer, file, said):
@@ -48,7 +48,7 @@ def test_a_new_run_starts_from_them_however_it_is_divided(make_trainer, file, sa
 
 
 def test_all_else_is_as_without_them(make_trainer, file):
-    with_them, without = make_trainer(training__word_vectors=file)._init(), make_trainer("other")._init()
+    with_them, without = make_trainer(training__word_vectors=file).init(), make_trainer("other").init()
     for state in (with_them, without):
         del state.params["token_embedding"]
     jax.tree.map(np.testing.assert_array_equal, with_them.params, without.params)

@@ -1,0 +1,54 @@
+"""evaluate.py as a user runs it; tests/training/test_measurement.py has the figures."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return tmp_path_factory.mktemp("evaluated")
+
+
+@pytest.fixture
+def run(shared, command):
+    """The folder of a run of two steps."""
+    if not (shared / "run").exists():
+        flags = ("--config.training.num_steps=2", "--config.training.sample_prompts=()")
+        done = command("train.py", "--config", "configs/tiny.py", "--workdir", str(shared / "run"), *flags, cwd=None)
+        assert done.returncode == 0, done.stderr
+    return shared / "run"
+
+
+def test_a_table_for_people_and_json_for_programs(command, run):
+    done = command("evaluate.py", "--ckpt", str(run), "--json", devices=2)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    fields = json.loads(done.stdout)
+    valid = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert fields["task"] == "causal_lm" and fields["step"] == 2
+    for name in ("loss", "perplexity", "bits_per_byte", "bits_per_byte/builtin:hsk"):
+        assert fields["metrics"][name] == pytest.approx(valid[name], rel=1e-5)
+        low, high = fields["intervals"][name]
+        assert low < fields["metrics"][name] < high
+    done = command("evaluate.py", "--ckpt", str(run / "checkpoints" / "2"))
+    assert done.returncode == 0 and done.stderr == ""
+    rows = {cells[1]: cells[2:4] for line in done.stdout.splitlines() if len(cells := line.split("│")) > 3}
+    rows = {name.strip(): [cell.strip() for cell in cells] for name, cells in rows.items()}
+    assert rows["loss"] == [f"{valid['loss']:.4f}", "{:.4f} to {:.4f}".format(*fields["intervals"]["loss"])]
+    assert rows["documents"] == ["436", ""]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), "the following arguments are required: --ckpt"),
+        (("--ckpt", "nowhere"), "there is no "),
+        (("--ckpt", ".", "--data", ""), "--data is empty; name a text, or leave it out"),
+        (("--ckpt", ".", "--batch_size", "0"), "--batch_size 0 must be at least 1"),
+        (("--ckpt", "."), "is not a run's folder (it has no config.json)"),
+    ],
+)
+def test_mistakes_are_one_line(command, flags, message):
+    done = command("evaluate.py", *flags)
+    assert done.returncode in (1, 2) and done.stderr.count("\n") == 1
+    assert message in done.stderr and done.stdout == ""

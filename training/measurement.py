@@ -1,0 +1,146 @@
+"""A run's model measured on text: the figures of the loop's own validation, and how sure they are."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from common.errors import UserError, require
+from data.corpus import EncodedText, load_corpus, load_texts
+from data.encoded import decoded_sizes
+from data.tokenizer import Tokenizer
+from metrics import bootstrap, language_model_metrics
+from tasks import TASKS, tasks_of
+from training.config import RunConfig, build_config
+from training.evaluation import DocumentSums, Tell, make_evaluator
+from training.run_folder import RunFolder
+from training.sharding import batch_divisor, make_mesh
+from training.trained_model import load_model
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """What was measured.
+
+    Attributes:
+        step: of the checkpoint.
+        data: the sources.
+        metrics: the figures by name, and how much they were measured on.
+        intervals: 95 % intervals of the figures, from the bootstrap over documents; some may have none.
+    """
+
+    task: str
+    step: int
+    data: tuple[str, ...]
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+
+
+def measure_run(
+    path: str, task: str | None, data: Mapping[str, Any], batch_size: int | None, say: Say, tell: Tell
+) -> Measurement:
+    """Measures the model in the run's folder (or one step of it) at `path`, on all devices.
+
+    Args:
+        task: None: the run's own.
+        data: changes to the run's `data` settings; where `valid` is not among them, it is the text the run validates on.
+        batch_size: rows at a time, about; None: as many as the run.
+
+    Raises:
+        ConfigError, UserError: there is no such run, task or text.
+    """
+    folder, _ = RunFolder.find(path)
+    config, tokenizer = _config(folder, task, data)
+    mesh = make_mesh(config.mesh)
+    texts = _read(config, tokenizer, say) if "valid" in data else _own_text(folder, config, tokenizer)
+    rows = batch_size or config.training.batch_size // config.training.microbatches
+    rows = -(-rows // batch_divisor(mesh)) * batch_divisor(mesh)
+    evaluator = make_evaluator(config, texts, tokenizer, mesh, rows)
+    model = load_model(path, say, mesh=config.mesh)
+    measured = evaluator.measure(model.params, tell)
+    sizes = {}
+    if TASKS[config.task].every_token:
+        sizes = {source: decoded_sizes(text, tokenizer) for source, text in texts.items()}
+        for source, size in sizes.items():
+            if size is None:
+                say(f"{source}: tokens do not tell how long each document was; bits_per_byte has no interval")
+    counts = {
+        "tokens": int(sum(each.weight.sum() for each in measured.values())),
+        "bytes": sum(text.num_bytes for text in texts.values()),
+        "documents": sum(len(text.starts) for text in texts.values()),
+    }
+    metrics = evaluator.metrics(measured)
+    intervals = {name: bounds for name, bounds in _intervals(measured, sizes).items() if name in metrics}
+    return Measurement(config.task, model.step, tuple(texts), metrics | counts, intervals)
+
+
+def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tuple[RunConfig, Tokenizer]:
+    """The run's config, with the changes, for all devices; and its tokenizer."""
+    tokenizer = folder.tokenizer()
+    model = folder.config(tokenizer).model
+    fits = tasks_of(model.network)
+    require(
+        task is None or task in fits,
+        f"--task {task}: the network in {folder.path} is of the kind {model.network!r}; choose from: {', '.join(fits)}",
+    )
+    settings = folder.settings()
+    changes = {
+        "task": task or settings["task"],
+        "model": settings["model"]
+        | {"max_length": model.max_length},  # it may follow from the length of the run's rows
+        "data": settings["data"] | data,
+        "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
+    }
+    return build_config(settings | changes, tokenizer.vocab_size), tokenizer
+
+
+def _read(config: RunConfig, tokenizer: Tokenizer, say: Say) -> Mapping[str, EncodedText]:
+    texts, skipped = load_texts(config.data, tokenizer)
+    if skipped is not None and skipped.count:
+        say(f"warning: {skipped.summary()}")
+    return texts
+
+
+def _own_text(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Mapping[str, EncodedText]:
+    """What the run validates on.
+
+    Raises:
+        UserError: it was not trained here; its text cannot be read, or is another now.
+    """
+    remedy = "name a text with --data"
+    if folder.is_untrained():
+        raise UserError(f"{folder.path} holds converted weights, which have no text of their own; {remedy}")
+    try:
+        corpus = load_corpus(config.data, tokenizer)
+    except UserError as error:
+        raise UserError(f"the run's own text cannot be read: {error}; or {remedy}") from error
+    if corpus.fingerprint != (folder.data() or {}).get("fingerprint"):
+        raise UserError(f"the text that {folder.path} was trained on has changed since; bring it back, or {remedy}")
+    return corpus.valid
+
+
+def _intervals(
+    measured: Mapping[str, DocumentSums], sizes: Mapping[str, np.ndarray | None]
+) -> dict[str, tuple[float, float]]:
+    """Of all texts together, and of the bits a byte of each; `sizes`: bytes of each document, as far as they are known."""
+
+    def of(sources: list[str]) -> dict[str, tuple[float, float]]:
+        loss, weight = (
+            np.concatenate([getattr(measured[source], name) for source in sources]) for name in ("loss", "weight")
+        )
+        known = [sizes.get(source) for source in sources]
+        size = None if any(each is None for each in known) else np.concatenate(known)
+        counted = weight > 0
+        samples = [array[counted] for array in (loss, weight, size) if array is not None]
+
+        def statistics(loss: np.ndarray, weight: np.ndarray, size: np.ndarray | None = None) -> dict[str, float]:
+            return language_model_metrics(loss.sum(), weight.sum(), None if size is None else size.sum())
+
+        return bootstrap(statistics, samples)
+
+    by_source = {source: of([source]).get("bits_per_byte") for source in measured}
+    bits = {f"bits_per_byte/{source}": bounds for source, bounds in by_source.items() if bounds is not None}
+    return of([*measured]) | bits
