@@ -5,8 +5,9 @@
     python prepare.py --config configs/base.py --vocab_sizes 1000,2000,4000      prints what vocabularies of these sizes do
     python prepare.py --check tokens/base                    reads all of a prepared folder and compares it with its manifest
 
-Then train.py --config.data.train=tokens/base, with the same settings. DIR is there once it is whole, or not at all; after an
-interruption the same line starts over.
+Then train.py --config.data.train=tokens/base, with the same settings. DIR is there once it is whole, or not at all; killed at
+any moment, the same line goes on from what is done, which is kept beside DIR until then. With --runner daft it works on all
+cores, with --runner ray on a cluster, on which all machines see the sources and DIR by the same paths; the result is the same.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 from common.command import Parser, numbers, read_overrides, run_command
 from common.errors import require
 from common.files import new_folder
+from common.work_folder import work_folder
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -35,6 +37,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--shard_tokens", metavar="N", type=int, default=1 << 26, help="in a file (default: %(default)s)"
     )
+    parser.add_argument("--runner", default="local", help="local (default), daft or ray: where the work is done")
+    parser.add_argument("--ray_address", metavar="ADDRESS", help="of a Ray cluster, if not this machine's")
     parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
     parser.add_argument_group(
         "settings", "--config.SECTION.KEY=VALUE  any key in configs/base.py; may be given many times"
@@ -59,6 +63,7 @@ def main() -> int:
     from data.pipeline import prepare, refuse_places
     from data.prepared import check_files, read_manifest
     from data.report import summary
+    from data.runners import make_runner
     from data.skipped import Skipped
     from data.tokenizer_files import read_tokenizer
     from training.config import build_config
@@ -88,8 +93,9 @@ def main() -> int:
             tell_skipped(corpus.skipped)
         return 0
     refuse_places(config.data, flags.out)
-    with new_folder(flags.out) as folder, Progress() as progress:
-        manifest = prepare(config.data, tokenizer, folder, progress, flags.shard_tokens)
+    with work_folder(flags.out) as work, new_folder(flags.out) as folder, Progress() as progress:
+        run = make_runner(flags.runner, flags.ray_address)
+        manifest = prepare(config.data, tokenizer, folder, work, run, progress, flags.shard_tokens)
     print(json.dumps({"out": str(flags.out), **manifest}, ensure_ascii=False) if flags.json else summary(manifest))
     tell_skipped(None if manifest["skipped"] is None else Skipped(**manifest["skipped"]))
     print(flags.out, file=sys.stderr)

@@ -1,8 +1,9 @@
 """Time and memory of prepare.py on a corpus of any size, made of random sentences in two languages.
 
-    python -m benchmarks.prepare [--megabytes 100] [--flag=--config.data.dedup=near ...]
+    python -m benchmarks.prepare [--megabytes 100] [--flag=--config.data.dedup=near ...] [--parts]
 
-A tenth of the documents are copies of others, and a tenth near copies.
+A tenth of the documents are copies of others, and a tenth near copies. With --parts the same work is done once more by the
+bare functions, one after the other on texts in memory, and each is timed.
 """
 
 import argparse
@@ -13,9 +14,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
 from data.builtin import read_builtin
+from data.cleaning import Cleaner
+from data.corpus import TOKENIZER_BYTES, sample_counts
+from data.dedup import find_duplicates, sign
+from data.encoded import document_sizes, encode_texts
+from data.shards import ShardWriter
+from data.sources import read_documents
+from data.tokenizer import train
+from data.tokenizer_files import read_tokenizer
+from data.tokens import batches_of_texts
+from training.config import build_config
+from training.settings import load_settings
 
 ROOT = Path(__file__).parent.parent
 SENTENCES = 16  # in a document, on average
@@ -41,10 +56,42 @@ def write_corpus(path: Path, size: int) -> int:
     return count
 
 
+def time_parts(source: Path, out: Path, clean: tuple[str, ...]) -> None:
+    """CPU seconds of each function that the work consists of, for the texts of `source`; `out` is what was prepared."""
+    began = time.process_time()
+
+    def lap(what: str) -> None:
+        nonlocal began
+        print(f"{what:<12} {time.process_time() - began:7.1f} s of CPU")
+        began = time.process_time()
+
+    documents = list(read_documents([str(source)]))
+    lap("read")
+    documents = list(Cleaner(clean).clean(documents))
+    lap("clean")
+    texts = [document.text for document in documents]
+    signatures = sign(texts)
+    lap("sign")
+    kept = find_duplicates(signatures).kept
+    lap("copies")
+    texts = [texts[number] for number in np.flatnonzero(kept)]
+    sample = texts[: sample_counts([document_sizes(texts)], TOKENIZER_BYTES)[0]]
+    began = time.process_time()
+    train(sample, build_config(load_settings(str(ROOT / "configs" / "base.py"), [])).tokenizer)
+    lap("train")
+    tokenizer = read_tokenizer(out)
+    with closing(ShardWriter(out.parent, "parts", np.dtype(np.uint16), tokenizer.end_of_text)) as writer:
+        for batch in batches_of_texts(texts):
+            encoded = encode_texts(batch, tokenizer)
+            writer.add(encoded.tokens[1:], encoded.lengths)
+    lap("tokenize")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=100)
     parser.add_argument("--flag", action="append", default=[], help="given to prepare.py; may be given many times")
+    parser.add_argument("--parts", action="store_true", help="time the bare functions too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "corpus.jsonl")
@@ -57,7 +104,10 @@ def main() -> None:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         seconds = used.ru_utime + used.ru_stime
-        print(f"{time.perf_counter() - began:.0f} s, {seconds:.0f} s of CPU, {peak / 1e6:,.0f} MB at most")
+        print(f"{time.perf_counter() - began:.0f} s, {seconds:.0f} s of CPU, {peak / 1e6:,.0f} MB at most in a process")
+        if options.parts:
+            steps = [flag.partition("data.clean=")[2] for flag in options.flag if "data.clean=" in flag]
+            time_parts(source, Path(folder, "tokens"), tuple(",".join(steps).split(",")) if steps else ())
 
 
 if __name__ == "__main__":

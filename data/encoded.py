@@ -1,11 +1,12 @@
 """Documents as one line of tokens, in memory or in files."""
 
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from common.files import Digest
+from common.files import digest
 from data.shards import ShardedTokens
 from data.subword_sampling import SubwordSampling, sample_all
 from data.tokenizer import Tokenizer
@@ -85,6 +86,11 @@ def decoded_sizes(text: EncodedText, tokenizer: Tokenizer) -> np.ndarray | None:
     return sizes if sizes.sum() == text.num_bytes else None
 
 
-def tokens_digest(tokenizer: Tokenizer, sampling: SubwordSampling | None, *texts: str) -> Digest:
-    """A hash of all that the tokens of texts depend on; more texts may be added."""
-    return Digest("tokens", tokenizer.model, *([] if sampling is None else [repr(sampling)]), *texts)
+def text_hashes(texts: Iterable[str]) -> bytes:
+    """BLAKE2b, 128 bits, of each text, one after the other."""
+    return b"".join(hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts)
+
+
+def tokens_key(tokenizer: Tokenizer, sampling: SubwordSampling | None, hashes: bytes) -> str:
+    """A hash of all that the tokens of texts depend on that have these `text_hashes`, in this order."""
+    return digest("tokens", tokenizer.model, *([] if sampling is None else [repr(sampling)]), hashes)

@@ -4,12 +4,14 @@ import bisect
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common.errors import UserError
+from common.files import UNFINISHED, remove_unfinished
 
 if TYPE_CHECKING:
     from data.corpus import EncodedText
@@ -25,15 +27,36 @@ def write_mapped(windows: Iterable[Sequence[np.ndarray]], dtypes: Sequence[type]
     Raises:
         UserError: the disk with the temporary files is full.
     """
+    with _full_disk(), contextlib.ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile()) for _ in dtypes]
+        for arrays in windows:
+            for file, array, dtype in zip(files, arrays, dtypes, strict=True):
+                file.write(np.ascontiguousarray(array, dtype).data)
+        for file in files:
+            file.flush()
+        return [np.asarray(np.memmap(file, dtype, "r")) for file, dtype in zip(files, dtypes, strict=True)]
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder that is gone after the block, or where a signal ends the process.
+
+    Raises:
+        UserError: the disk with the temporary files is full.
+    """
+    with _full_disk():
+        folder = Path(tempfile.mkdtemp())
+        UNFINISHED[folder] = []
+        try:
+            yield folder
+        finally:
+            remove_unfinished(folder)
+
+
+@contextlib.contextmanager
+def _full_disk() -> Iterator[None]:
     try:
-        with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(tempfile.TemporaryFile()) for _ in dtypes]
-            for arrays in windows:
-                for file, array, dtype in zip(files, arrays, dtypes, strict=True):
-                    file.write(np.ascontiguousarray(array, dtype).data)
-            for file in files:
-                file.flush()
-            return [np.asarray(np.memmap(file, dtype, "r")) for file, dtype in zip(files, dtypes, strict=True)]
+        yield
     except OSError as error:
         raise UserError(
             f"cannot write {tempfile.gettempdir()} ({error.strerror or error}); make room there, or set TMPDIR"

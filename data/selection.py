@@ -1,215 +1,148 @@
-"""Which documents are trained on and which validate: cleaned, without copies, split, in an order that is theirs alone."""
+"""Which documents are trained on and which validate: without copies, split, in an order that is theirs alone."""
 
 import dataclasses
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import UserError
-from common.files import Digest
-from data.cleaning import Cleaner, Sample, Stage, make_sample
-from data.dedup import Signatures, concatenate, find_duplicates, sign
-from data.document import Document
-from data.spill import Spill
-from data.split import is_held_out, split_documents
+from data.blocks import Block, Texts, make_blocks
+from data.cleaning import Stage, add_stages, make_sample
+from data.dedup import NUM_HASHES, Signatures, find_duplicates
+from data.split import held_out_below, split_documents
 
 # By the name in `data.dedup`: the similarity from which documents are copies of one another; None: if they are equal.
 DEDUP: dict[str, dict[str, float | None] | None] = {"none": None, "exact": {"threshold": None}, "near": {}}
 SAMPLES = 3  # of what was dropped as a copy
 
 
-@dataclasses.dataclass
-class Read:
-    """What was read of a source: how much, and a hash of all documents in their order."""
-
-    documents: int = 0
-    bytes: int = 0
-    hash: Digest = dataclasses.field(default_factory=Digest)
-
-    def add(self, document: Document) -> None:
-        text = document.text.encode()
-        self.documents += 1
-        self.bytes += len(text)
-        self.hash.add(text)
-
-
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """What is left of sources.
+    """What is left of N documents that were cleaned.
 
     Attributes:
-        texts: all documents that were cleaned, by number.
+        texts: all N, by number.
         train, valid: the numbers of those to train on and to validate, int64 [documents], by source; sources in the order
             of their names, documents in that of a hash of their content.
         stages: what each step took, in order.
-        read: what was read, by source.
-        sizes: bytes of each document, int64, by number.
+        signatures: of all N, without MinHash.
     """
 
-    texts: Spill
+    texts: Texts
     train: dict[str, np.ndarray]
     valid: dict[str, np.ndarray]
     stages: tuple[Stage, ...]
-    read: dict[str, Read]
-    sizes: np.ndarray
+    signatures: Signatures
 
 
-def select(
-    train: Iterable[Document],
-    valid: Iterable[Document] | None,
-    clean: Sequence[str],
-    dedup: str,
-    valid_fraction: float,
-    folder: Path | None = None,
-) -> Selection:
-    """Cleans all documents, drops copies (validation keeps its own) and splits, by hash, where there is no `valid`.
+def select(blocks: Sequence[Block], dedup: str, valid_fraction: float, folder: Path) -> Selection:
+    """Drops copies (validation keeps its own) and splits, by hash, what is not held out already.
 
     Args:
-        folder: where the texts are kept if they are many; by default where temporary files go.
+        folder: where blocks may be written, if documents are so few that their hashes do not split them.
 
     Raises:
-        ConfigError: a step of `clean` that there is not.
         UserError: no document, or none to train on, is left.
     """
-    read: dict[str, Read] = {}
-    cleaner = Cleaner(clean)
-
-    def cleaned(documents: Iterable[Document]) -> Iterator[Document]:
-        return cleaner.clean(_counted(documents, read))
-
-    shelf = Shelf(folder, with_minhash=dedup == "near")
-    if valid is None:
-        shelf.add((document, is_held_out(document, valid_fraction)) for document in cleaned(train))
-        _require_some(shelf, cleaner)
-        if shelf.held_out.all() or not shelf.held_out.any():  # so few that their hashes do not split them
-            documents = list(shelf.documents())
-            shelf = Shelf(folder, with_minhash=dedup == "near")
-            for is_valid, side in enumerate(split_documents(documents, valid_fraction)):
-                shelf.add((document, bool(is_valid)) for document in side)
-    else:
-        shelf.add((document, False) for document in cleaned(train))
-        shelf.add((document, True) for document in cleaned(valid))
-        _require_some(shelf, cleaner)
-    kept, dropped = drop_copies(shelf, dedup)
+    stages = add_stages(block.stages for block in blocks)
+    table = Table(blocks, valid_fraction)
+    if not len(table.texts):
+        taken = "; ".join(f"{stage.name} took {stage.documents_in - stage.documents_out:,}" for stage in stages)
+        raise UserError(f"no document is left by data.clean ({taken}); change its steps")
+    if blocks[0].held_out is None and (table.held_out.all() or not table.held_out.any()):
+        table = Table(_split_further(blocks, dedup, valid_fraction, folder), valid_fraction)
+    order = table.order()
+    kept, dropped = drop_copies(table, order, dedup)
     for is_valid, side in ((False, "train on"), (True, "validate")):
-        if not (kept & (shelf.held_out == is_valid)).any():
+        if not (kept & (table.held_out == is_valid)).any():
             raise UserError(
                 f"no document to {side} is left: of {len(kept):,} after data.clean, {kept.sum():,} are no copies; "
                 "give more text, or set data.clean, data.dedup or data.valid"
             )
-    in_order = shelf.order()
-    in_order = in_order[kept[in_order]]
+    order = order[kept[order]]
 
-    def by_source(numbers: np.ndarray) -> dict[str, np.ndarray]:
-        parts = {name: numbers[shelf.sources[numbers] == number] for number, name in enumerate(shelf.names)}
-        return {name: parts[name] for name in sorted(parts) if len(parts[name])}
+    def by_source(is_valid: bool) -> dict[str, np.ndarray]:
+        numbers = order[table.held_out[order] == is_valid]
+        parts = {name: numbers[table.source[numbers] == place] for place, name in enumerate(table.names)}
+        return {name: part for name, part in parts.items() if len(part)}
 
-    held_out, stages = shelf.held_out[in_order], (_read_stage(read), *cleaner.stages, *dropped)
-    return Selection(
-        shelf.texts, by_source(in_order[~held_out]), by_source(in_order[held_out]), stages, read, shelf.sizes
-    )
+    return Selection(table.texts, by_source(False), by_source(True), (*stages, *dropped), table.signatures)
 
 
-def _counted(documents: Iterable[Document], read: dict[str, Read]) -> Iterator[Document]:
-    for document in documents:
-        read.setdefault(document.source, Read()).add(document)
-        yield document
-
-
-def _read_stage(read: dict[str, Read]) -> Stage:
-    documents, size = (sum(getattr(each, name) for each in read.values()) for name in ("documents", "bytes"))
-    return Stage("read", documents, documents, size, size)
-
-
-class Shelf:
-    """Documents by number: their texts in a spill, and what decides about them in arrays.
+class Table:
+    """What is known of all N documents of some blocks, but their texts and MinHashes.
 
     Attributes:
+        blocks: where they are.
         texts: by number.
-        names: of the sources.
+        names: of the sources, sorted.
+        source: int32 [N]: which of `names` each is from.
+        held_out: bool [N].
+        signatures: without MinHash.
     """
 
-    def __init__(self, folder: Path | None, with_minhash: bool):
-        self.texts, self.names = Spill(folder), []
-        self._with_minhash = with_minhash
-        self._sources, self._sizes, self._held_out = array("i"), array("q"), bytearray()
-        self._keys: dict[int, str] = {}  # few documents have one
-        self._signatures: list[Signatures] = [sign([], with_minhash=with_minhash)]
-
-    def add(self, documents: Iterable[tuple[Document, bool]]) -> None:
-        """More documents, and whether each is held out to validate."""
-        self._signatures.append(sign(self._passing(documents), with_minhash=self._with_minhash))
-
-    def _passing(self, documents: Iterable[tuple[Document, bool]]) -> Iterator[str]:
-        """The texts, once all else that is known of them is written down."""
-        numbers = {name: number for number, name in enumerate(self.names)}
-        for document, held_out in documents:
-            if document.source not in numbers:
-                numbers[document.source] = len(self.names)
-                self.names.append(document.source)
-            if document.key is not None:
-                self._keys[len(self.texts)] = document.key
-            self._sources.append(numbers[document.source])
-            self._held_out.append(held_out)
-            self._sizes.append(self.texts.append(document.text))
-            yield document.text
-
-    @property
-    def sources(self) -> np.ndarray:
-        """Which of `names` each document is from: int32 [documents]."""
-        return np.frombuffer(self._sources, np.int32)
-
-    @property
-    def held_out(self) -> np.ndarray:
-        """Bool [documents]."""
-        return np.frombuffer(self._held_out, bool)
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """Bytes of each document: int64 [documents]."""
-        return np.frombuffer(self._sizes, np.int64)
-
-    @property
-    def signatures(self) -> Signatures:
-        self._signatures = [concatenate(self._signatures)]
-        return self._signatures[0]
-
-    def documents(self) -> Iterator[Document]:
-        for number, text in enumerate(self.texts.read(range(len(self.texts)))):
-            yield Document(text, self.names[self._sources[number]], self._keys.get(number))
+    def __init__(self, blocks: Sequence[Block], valid_fraction: float):
+        self.blocks = blocks
+        sizes, content, text, split = zip(
+            *(block.read("sizes", "content", "text", "split") for block in blocks), strict=True
+        )
+        counts = [len(each) for each in sizes]
+        self.texts = Texts.of([block.path for block in blocks], sizes)
+        self.names = sorted({block.source for block in blocks})
+        places = np.array([self.names.index(block.source) for block in blocks], np.int32)
+        self.source = np.repeat(places, counts)
+        self.signatures = Signatures(
+            np.concatenate(content), np.concatenate(text), np.empty((sum(counts), 0), np.uint8)
+        )
+        below = np.uint64(held_out_below(valid_fraction))
+        self.held_out = np.concatenate(
+            [
+                hashes < below if block.held_out is None else np.full(len(hashes), block.held_out)
+                for block, hashes in zip(blocks, split, strict=True)
+            ]
+        )
 
     def order(self) -> np.ndarray:
         """All numbers, int64, by a hash of the content, then of the text, then by the name of the source."""
-        signatures = self.signatures
-        places = np.argsort(np.argsort(np.array(self.names)))
-        return np.lexsort((places[self.sources], signatures.text, signatures.content[:, 1], signatures.content[:, 0]))
+        content, text = self.signatures.content, self.signatures.text
+        return np.lexsort((self.source, text, content[:, 1], content[:, 0]))
+
+    def minhash(self, order: np.ndarray) -> np.ndarray:
+        """That of the documents in this order: uint8 [N, NUM_HASHES]."""
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        result, start = np.empty((len(order), NUM_HASHES), np.uint8), 0
+        for block in self.blocks:
+            (minhash,) = block.read("minhash")
+            result[rank[start : start + len(minhash)]] = minhash
+            start += len(minhash)
+        return result
 
 
-def drop_copies(shelf: Shelf, dedup: str) -> tuple[np.ndarray, list[Stage]]:
-    """Which documents are kept, bool [documents], and what that took, where anything was to be dropped."""
+def drop_copies(table: Table, order: np.ndarray, dedup: str) -> tuple[np.ndarray, list[Stage]]:
+    """Which documents are kept, bool [N], and what that took, where anything was to be dropped."""
     options = DEDUP[dedup]
     if options is None:
-        return np.ones(len(shelf.texts), bool), []
-    order, signatures = shelf.order(), shelf.signatures
-    in_order = Signatures(signatures.content[order], signatures.text[order], signatures.minhash[order])
-    found = find_duplicates(in_order, held_out=shelf.held_out[order], **options)
+        return np.ones(len(order), bool), []
+    minhash = table.minhash(order) if dedup == "near" else table.signatures.minhash
+    signatures = Signatures(table.signatures.content[order], table.signatures.text[order], minhash)
+    found = find_duplicates(signatures, held_out=table.held_out[order], **options)
     kept = np.empty(len(order), bool)
     kept[order] = found.kept
     copies = np.flatnonzero(~found.kept)[:SAMPLES]
-    samples = tuple(_sample(shelf, *order[[copy, found.kept_copy[copy]]]) for copy in copies)
-    sizes = (int(shelf.sizes.sum()), int(shelf.sizes[kept].sum()))
+    samples = tuple(
+        dataclasses.replace(
+            make_sample(int(signatures.text[copy]), *table.texts[order[[copy, original]]].read()), dropped=True
+        )
+        for copy, original in zip(copies, found.kept_copy[copies], strict=True)
+    )
+    sizes = (int(table.texts.size.sum()), int(table.texts.size[kept].sum()))
     return kept, [Stage(f"dedup={dedup}", len(kept), int(kept.sum()), *sizes, samples=samples)]
 
 
-def _sample(shelf: Shelf, copy: int, original: int) -> Sample:
-    """A document that was dropped, and the one that it is a copy of."""
-    before, after = shelf.texts.read([copy, original])
-    return dataclasses.replace(make_sample(int(shelf.signatures.text[copy]), before, after), dropped=True)
-
-
-def _require_some(shelf: Shelf, cleaner: Cleaner) -> None:
-    if not len(shelf.texts):
-        taken = "; ".join(f"{stage.name} took {stage.documents_in - stage.documents_out:,}" for stage in cleaner.stages)
-        raise UserError(f"no document is left by data.clean ({taken}); change its steps")
+def _split_further(blocks: Sequence[Block], dedup: str, valid_fraction: float, folder: Path) -> list[Block]:
+    """The documents of all blocks, split by what they consist of, in blocks of each source and side."""
+    documents = [document for block in blocks for document in block.documents]
+    sides = zip((False, True), split_documents(documents, valid_fraction), strict=True)
+    return [block for held_out, side in sides for block in make_blocks(side, held_out, (), dedup == "near", folder)]

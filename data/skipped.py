@@ -31,6 +31,9 @@ class Skipped:
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(str(error))
 
+    def __add__(self, other: "Skipped") -> "Skipped":
+        return Skipped(self.count + other.count, (self.examples + other.examples)[:MAX_EXAMPLES])
+
     def summary(self) -> str:
         """One line for the user, who is to be told once."""
         more = "; …" if self.count > len(self.examples) else ""

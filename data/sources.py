@@ -1,7 +1,6 @@
 """Where text comes from: `builtin:NAME`, `hf:NAME`, or files by a path, a folder, a glob or a URL; see data/readers.py."""
 
 import glob
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 
@@ -36,24 +35,32 @@ def read_documents(
     """
     report = stop if skipped is None else skipped.add
     for source in sources:
-        empty = True
-        for document in _read_source(source, text_field, report):
-            empty = False
-            yield document
-        if empty and skipped is not None and skipped.count:
-            raise UserError(f"{source} holds no text that can be read; {skipped.summary()}")
-        if empty:
-            raise UserError(f"{source} holds no text, only white space; give a source that has some")
+        count = 0
+        for name in find_files(source) if is_of_files(source) else [None]:
+            for document in read_from(source, name, text_field, report):
+                count += 1
+                yield document
+        require_text(source, count, skipped)
 
 
-def _read_source(source: str, field: str, report: Report) -> Iterator[Document]:
+def is_of_files(source: str) -> bool:
+    return not source.startswith(("builtin:", PREFIX))
+
+
+def read_from(source: str, name: str | None, field: str, report: Report) -> Iterator[Document]:
+    """The documents of one file of a source; of all of it, by None, where it is not of files."""
     if source.startswith("builtin:"):
         return read_builtin(source)
-    if source.startswith(PREFIX):
-        texts = read_hub(source, field, report)
-    else:
-        texts = itertools.chain.from_iterable(read_file(name, field, report) for name in find_files(source))
+    texts = read_hub(source, field, report) if name is None else read_file(name, field, report)
     return (Document(text, source) for text in texts)
+
+
+def require_text(source: str, documents: int, skipped: Skipped | None) -> None:
+    """Raises UserError where a source has given no document."""
+    if not documents and skipped is not None and skipped.count:
+        raise UserError(f"{source} holds no text that can be read; {skipped.summary()}")
+    if not documents:
+        raise UserError(f"{source} holds no text, only white space; give a source that has some")
 
 
 def find_files(source: str) -> list[str]:

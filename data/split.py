@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 
@@ -30,9 +31,9 @@ def split_documents(documents: Sequence[Document], valid_fraction: float) -> tup
     if not (train and valid):
         train, valid = _hold_out_ends(documents, valid_fraction, LINE)
     if not valid:
-        lowest = min(map(_hash, documents))
-        train = [document for document in documents if _hash(document) != lowest]
-        valid = [document for document in documents if _hash(document) == lowest]
+        lowest = min(map(split_hash, documents))
+        train = [document for document in documents if split_hash(document) != lowest]
+        valid = [document for document in documents if split_hash(document) == lowest]
     if not train:
         train, valid = _hold_out_ends(documents, valid_fraction, SENTENCE)
     if not valid:
@@ -45,10 +46,16 @@ def split_documents(documents: Sequence[Document], valid_fraction: float) -> tup
 
 def is_held_out(document: Document, valid_fraction: float) -> bool:
     """Whether a document validates, by the hash of its key alone."""
-    return _hash(document) < valid_fraction * 2**64
+    return split_hash(document) < held_out_below(valid_fraction)
 
 
-def _hash(document: Document) -> int:
+def held_out_below(valid_fraction: float) -> int:
+    """Documents with a lower `split_hash` validate."""
+    return math.ceil(valid_fraction * 2**64)
+
+
+def split_hash(document: Document) -> int:
+    """64 bits that decide on which side a document is."""
     key = document.text if document.key is None else document.key
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
 

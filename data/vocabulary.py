@@ -47,8 +47,8 @@ def compare_vocabularies(
     skipped = Skipped() if data.skip_bad else None
     with tempfile.TemporaryDirectory() as folder:
         train_texts, valid_texts = read_texts(data, Cache(Path(folder)), skipped)
-    texts = list(sample_texts(valid_texts, MEASURED_BYTES, data.keeps_order))
-    sample = list(sample_texts(train_texts, config.sample_bytes, data.keeps_order))
+    texts = sample_texts(valid_texts, MEASURED_BYTES, data.keeps_order)
+    sample = sample_texts(train_texts, config.sample_bytes, data.keeps_order)
     parts = by_language(texts)
     rows, left_out = [], {}
     for each in configs:

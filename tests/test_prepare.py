@@ -189,6 +189,11 @@ def test_vocabularies_are_compared_and_nothing_is_written(command, tmp_path):
         (("--out", "x", "--config.data.train=none.txt"), "no data at 'none.txt'"),
         (("--out", "x", "--config.data.clean=htlm"), "data.clean='htlm' is not known (did you mean 'html'?)"),
         (("--out", "x", "--tokenizer", "."), "--tokenizer . has no tokenizer; give a run's folder"),
+        (
+            ("--out", "x", "--runner", "rya"),
+            "--runner='rya' is not known (did you mean 'ray'?); choose from: daft, local, ray",
+        ),
+        (("--out", "x", "--ray_address", "a:1"), "--ray_address is for --runner ray, not local"),
     ],
 )
 def test_what_cannot_be_is_one_line(command, tmp_path, arguments, message):
@@ -198,14 +203,14 @@ def test_what_cannot_be_is_one_line(command, tmp_path, arguments, message):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_leaves_nothing_that_would_be_read(tmp_path):
-    """Each attempt lives longer than the one before, and removes what that one has left."""
+def test_killed_at_any_moment_the_same_line_ends_it(tmp_path):
+    """Each attempt lives longer than the one before, goes on where that one was, and removes what it left."""
     texts = [document.text for document in read_builtin("builtin:hsk")]
     (tmp_path / "text.txt").write_text("\n\n".join(texts))
     command = [sys.executable, str(ROOT / "prepare.py"), *config(), "--out", "tokens", "--config.data.train=text.txt"]
     command += ["--shard_tokens", "1000"]
     killed = 0
-    for stage in ("reading", "training the tokenizer", "tokenizing train", "writing"):
+    for stage in (".tokens.preparing", "read-*", "clean-*", "tokenizer-*", "-00009.bin", "report.md"):
         process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         while process.poll() is None and not reached(tmp_path, stage):
             time.sleep(0.005)
@@ -215,20 +220,21 @@ def test_killed_at_any_moment_it_leaves_nothing_that_would_be_read(tmp_path):
         process.wait()
         assert process.returncode in (0, -signal.SIGKILL)
         assert (tmp_path / "tokens").exists() or process.returncode != 0
-        assert len([path for path in tmp_path.iterdir() if path.name.startswith(".")]) <= 1
+        hidden = {path.name.partition("-")[0] for path in tmp_path.iterdir() if path.name.startswith(".")}
+        assert hidden <= {".tokens.preparing", ".tokens.unfinished"}
         if (tmp_path / "tokens").exists():  # killed so late that it was whole, which is checked below
             break
     assert killed >= 2
     if not (tmp_path / "tokens").exists():
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["text.txt", "tokens"]
+    assert {path.name for path in tmp_path.iterdir()} - {".tokens.preparing"} == {"text.txt", "tokens"}
     subprocess.run([*command[:2], "--check", "tokens"], cwd=tmp_path, check=True, capture_output=True)
 
 
 def reached(folder, stage: str) -> bool:
-    """Whether an attempt has come so far, by what is in its hidden folder."""
-    names = [path.name for path in folder.glob(".tokens.unfinished-*/*")]
-    wanted = {"training the tokenizer": "tokenizer.model", "tokenizing train": "-00009.bin", "writing": "report.md"}
-    if stage == "reading":
-        return bool(list(folder.glob(".tokens.unfinished-*")))
-    return any(name.endswith(wanted[stage]) for name in names)
+    """Whether an attempt has come so far, by what is in its hidden folders."""
+    if stage.startswith("."):
+        return (folder / stage).exists()
+    if stage.endswith("*"):
+        return bool(list(folder.glob(f".tokens.preparing/{stage}")))
+    return bool(list(folder.glob(f".tokens.unfinished-*/*{stage}")))

@@ -14,6 +14,7 @@ from data.batches import PackedRows
 from data.builtin import read_builtin
 from data.corpus import DataConfig
 from data.labelled import load_labelled, read_example_file
+from data.mapped import join
 from data.measured import load_examples
 from data.tokenizer import TokenizerConfig
 
@@ -84,6 +85,7 @@ def test_rows_have_the_labels_of_their_documents(tmp_path):
             seen[int(text.labels[document])] += 1
     assert seen == collections.Counter(text.labels.tolist()) and len(seen) == 2
     assert (packed.row(-1)["labels"] == 0).all()
+    np.testing.assert_array_equal(join([text, text]).labels, [*text.labels, *text.labels])
 
 
 def test_long_texts_are_cut_to_one_row_and_told(tmp_path):

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import data.corpus
-import data.pipeline
+import data.tokens
 from common.errors import ConfigError, UserError
-from data.corpus import DataConfig, load_corpus, tokenizer_sample
-from data.pipeline import file_names, prepare, refuse_places
+from data.corpus import DataConfig, load_corpus, sample_counts
+from data.mapped import temporary_folder
+from data.pipeline import prepare, refuse_places
 from data.prepared import read_prepared, write_manifest
+from data.tokens import file_names
 
 WORDS = (
     "the",
@@ -72,7 +74,8 @@ def run(tmp_path, tokenizer):
     def make(options: DataConfig, tokenizer=tokenizer, **more):
         folder = tmp_path / f"prepared{next(numbers)}"
         folder.mkdir()
-        prepare(options, tokenizer, folder, **more)
+        with temporary_folder() as work:
+            prepare(options, tokenizer, folder, work, **more)
         return read_prepared(folder)
 
     return make
@@ -166,7 +169,7 @@ def test_a_folder_from_before_an_option_came_to_be_is_not_taken_for_one_with_it(
 def test_the_tokenizer_is_trained_on_no_more_than_it_is_told(write, config, run, tokenizer_config, monkeypatch, dedup):
     sources = (write("a.jsonl", sentences(300)), write("b.jsonl", sentences(300, 1)))
     seen, train = [], data.corpus.train
-    for module in (data.corpus, data.pipeline):
+    for module in (data.corpus, data.tokens):
         monkeypatch.setattr(module, "train", lambda texts, given: seen.append(list(texts)) or train(seen[-1], given))
     options, asked = config(sources, dedup=dedup), tokenizer_config(vocab_size=300, sample_bytes=8000)
     load_corpus(options, asked)
@@ -189,7 +192,7 @@ def test_options_change_what_is_selected_and_the_cache_is_not_used(write, config
     assert len(calls) == len(changes)  # the second time all of it was in the cache
     load_corpus(config(source), tokenizer)
     assert len(calls) == len(changes)  # nothing is to be selected
-    monkeypatch.setattr(data.corpus, "_code", lambda: "other code, which may select others")
+    monkeypatch.setattr(data.corpus, "code_hash", lambda: "other code, which may select others")
     load_corpus(config(source, **changes[0]), tokenizer)
     assert len(calls) == 1 + len(changes)
 
@@ -275,11 +278,11 @@ def test_what_leaves_nothing_is_refused_with_what_to_do(write, config, run):
 
 
 def test_the_tokenizer_sees_each_source_in_its_share():
-    sources = {"a": ["x" * 10] * 100, "b": ["y" * 10] * 300}
-    sizes = [1000, 3000]
-    sample = list(tokenizer_sample(sources.values(), sizes, most=400))
-    assert sample == ["x" * 10] * 10 + ["y" * 10] * 30
-    assert len(list(tokenizer_sample(sources.values(), sizes, most=10**9))) == 400
+    sizes = [np.full(100, 10), np.full(300, 10)]
+    assert sample_counts(sizes, most=400) == [10, 30]
+    assert sample_counts(sizes, most=401) == [11, 31]
+    assert sample_counts(sizes, most=10**9) == sample_counts(sizes, most=4000) == [100, 300]
+    assert sample_counts([np.array([7])], most=1) == [1]
 
 
 def test_files_are_named_after_their_sources():
@@ -297,14 +300,3 @@ def test_a_place_among_the_sources_is_refused(write, config, run, tmp_path):
     run(options)
     with pytest.raises(ConfigError, match="prepared0 is prepared already; name its sources"):
         refuse_places(config(str(tmp_path / "prepared0")), tmp_path / "new")
-
-
-def test_many_texts_are_spilled_to_a_file_that_has_no_name(write, config, run, tmp_path, monkeypatch):
-    source = write("a.jsonl", sentences(60))
-    whole = run(config(source, dedup="exact"))
-    monkeypatch.setattr("data.spill.MEMORY", 1000)
-    monkeypatch.setattr(data.pipeline, "BATCH_BYTES", 500)
-    spilled = run(config(source, dedup="exact"))
-    assert spilled.manifest["fingerprint"] == whole.manifest["fingerprint"]
-    ours = {path.name for path in (tmp_path / "prepared1").iterdir()}
-    assert ours == {*spilled.manifest["files"], "manifest.json"}

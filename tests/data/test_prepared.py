@@ -9,6 +9,7 @@ import pytest
 from common.errors import ConfigError, UserError
 from data.corpus import DataConfig, load_corpus
 from data.document import Document
+from data.mapped import temporary_folder
 from data.pipeline import prepare
 from data.prepared import check_files, is_prepared, read_manifest, read_prepared
 from data.shards import ShardedTokens
@@ -29,7 +30,8 @@ def config(tokenizer_config):
 def folder(options, config, tmp_path):
     path = tmp_path / "tokens"
     path.mkdir()
-    prepare(options, config, path, shard_tokens=200)
+    with temporary_folder() as work:
+        prepare(options, config, path, work, shard_tokens=200)
     return path
 
 
@@ -62,7 +64,8 @@ def test_its_own_tokenizer_is_used_and_another_refused(load, tokenizer):
 
 def test_a_tokenizer_that_was_not_trained_for_it_is_told_by_its_size(options, config, tokenizer, tmp_path):
     (tmp_path / "given").mkdir()
-    prepare(options, tokenizer, tmp_path / "given")
+    with temporary_folder() as work:
+        prepare(options, tokenizer, tmp_path / "given", work)
     options = dataclasses.replace(options, train=(str(tmp_path / "given"),))
     assert load_corpus(options, tokenizer).tokenizer.model == tokenizer.model
     with pytest.raises(
@@ -182,14 +185,15 @@ def test_it_stands_alone(load, folder):
         load(train=(str(folder), "builtin:hsk"))
 
 
-def test_keys_of_documents_are_part_of_the_selection():
+def test_keys_of_documents_are_part_of_the_selection(tmp_path):
     """Those with one key are on one side, whatever their texts became."""
+    from data.blocks import make_blocks
     from data.selection import select
 
     documents = [Document(f"Text {number} {side}", "x", key=f"{number}") for number in range(60) for side in "ab"]
-    selection = select(documents, None, ("lowercase",), "none", 0.2)
+    selection = select(make_blocks(documents, None, ("lowercase",), False, tmp_path), "none", 0.2, tmp_path)
     sides = [
-        {text.split()[1] for numbers in side.values() for text in selection.texts.read(numbers)}
+        {text.split()[1] for numbers in side.values() for text in selection.texts[numbers].read()}
         for side in (selection.train, selection.valid)
     ]
     assert not sides[0] & sides[1] and len(sides[0] | sides[1]) == 60
