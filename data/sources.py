@@ -87,7 +87,9 @@ def find_files(source: str) -> list[str]:
         found = sorted(glob.glob(path, recursive=True))
         files = [name for name in found if is_file_or_lost(name)]
         if found and not files:
-            raise ConfigError(f"{source!r} matches no file, only folders, such as {found[0]}; add /**/*.txt or the like")
+            raise ConfigError(
+                f"{source!r} matches no file, only folders, such as {found[0]}; add /**/*.txt or the like"
+            )
         _refuse_unreadable(path)
     if not files:
         raise ConfigError(
