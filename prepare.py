@@ -2,6 +2,7 @@
 
     python prepare.py --config configs/base.py --out tokens/base [--config.data.clean=unicode,whitespace ...] [--json]
     python prepare.py --config configs/base.py --show 3      prints 3 rows as training sees them, and writes nothing
+    python prepare.py --config configs/base.py --vocab_sizes 1000,2000,4000      prints what vocabularies of these sizes do
     python prepare.py --check tokens/base                    reads all of a prepared folder and compares it with its manifest
 
 Then train.py --config.data.train=tokens/base, with the same settings. DIR is there once it is whole, or not at all; after an
@@ -16,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common.command import Parser, read_overrides, run_command
+from common.command import Parser, numbers, read_overrides, run_command
 from common.errors import require
 from common.files import new_folder
 
@@ -27,6 +28,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--config", metavar="FILE", help="a config file, as train.py takes it")
     parser.add_argument("--out", metavar="DIR", type=Path, help="the folder to make")
     parser.add_argument("--show", metavar="N", type=int, help="print N rows instead")
+    parser.add_argument("--vocab_sizes", metavar="N,N", type=numbers, help="compare tokenizers of these sizes instead")
+    parser.add_argument("--against", metavar="DIR", type=Path, action="append", help="and the one in this folder")
     parser.add_argument("--check", metavar="DIR", type=Path, help="check a prepared folder instead")
     parser.add_argument("--tokenizer", metavar="DIR", type=Path, help="train none: take that of a run's folder")
     parser.add_argument(
@@ -37,8 +40,10 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         "settings", "--config.SECTION.KEY=VALUE  any key in configs/base.py; may be given many times"
     )
     flags, rest = parser.parse_known_args(arguments)
-    chosen = [name for name in ("out", "show", "check") if getattr(flags, name) is not None]
-    require(len(chosen) == 1, "give one of --out DIR, --show N and --check DIR")
+    chosen = [name for name in ("out", "show", "vocab_sizes", "check") if getattr(flags, name) is not None]
+    require(len(chosen) == 1, "give one of --out DIR, --show N, --vocab_sizes N,N and --check DIR")
+    require(flags.vocab_sizes or not flags.against, "--against DIR is for --vocab_sizes N,N")
+    require(not (flags.vocab_sizes and flags.tokenizer), "--vocab_sizes trains tokenizers; leave --tokenizer out")
     require(flags.show is None or flags.show >= 1, f"--show {flags.show} must be at least 1")
     require(flags.shard_tokens >= 1, f"--shard_tokens {flags.shard_tokens} must be at least 1")
     require(not (flags.check and rest), f"unknown arguments {' '.join(rest)}; --check takes a folder, and no settings")
@@ -47,7 +52,6 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def main() -> int:
     flags, overrides = parse(sys.argv[1:])
-
     # Imported here, so that a wrong flag is answered at once.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # no accelerator is needed, nor held
     from common.progress import Progress
@@ -59,8 +63,9 @@ def main() -> int:
     from data.tokenizer_files import read_tokenizer
     from training.config import build_config
     from training.init_from import settle
-    from training.rows import show_rows
+    from training.rows import show_rows, tell_skipped
     from training.settings import load_settings
+    from training.vocabularies import show_vocabularies
 
     if flags.check:
         manifest = read_manifest(flags.check)
@@ -69,6 +74,8 @@ def main() -> int:
         return 0
     settings, source = settle(load_settings(flags.config, overrides), overrides, None)
     config = build_config(settings)
+    if flags.vocab_sizes:
+        return show_vocabularies(config, flags.vocab_sizes, flags.against or (), flags.json)
     tokenizer = config.tokenizer if source is None else source.tokenizer()
     if flags.tokenizer is not None:
         tokenizer = read_tokenizer(flags.tokenizer.expanduser())
@@ -86,11 +93,6 @@ def main() -> int:
     tell_skipped(None if manifest["skipped"] is None else Skipped(**manifest["skipped"]))
     print(flags.out, file=sys.stderr)
     return 0
-
-
-def tell_skipped(skipped) -> None:
-    if skipped is not None and skipped.count:
-        print(f"warning: {skipped.summary()}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,14 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--mfu", metavar="SHARE", type=float, default=0.4, help="of their FLOP/s, for --plan (default: %(default)s)"
     )
+    parser.add_argument(
+        "--distributed",
+        metavar="ADDRESS:PORT,COUNT,NUMBER",
+        nargs="?",
+        const="detect",
+        help="be one of many processes of a run, as the cluster says or as given; docs/scale.md",
+    )
+    parser.add_argument("--profile", action="store_true", help="trace a few steps, to profile/ in the run's folder")
     parser.add_argument_group(
         "settings", "--config.SECTION.KEY=VALUE  any key in configs/base.py; may be given many times"
     )
@@ -55,6 +63,10 @@ def main() -> int:
     if flags.plan is not None:
         print_plan(flags, overrides)
         return 0
+    if flags.distributed is not None:
+        from training.distributed import join_processes
+
+        join_processes(flags.distributed)
 
     # Imported here, so that a wrong flag is answered at once.
     from data.corpus import load_corpus
@@ -91,7 +103,7 @@ def main() -> int:
             continues = config.model.network == "decoder"  # the others give the whole text, filled
             return [(completion.prompt if continues else "") + completion.text for completion in completions]
 
-        trainer = Trainer(config, corpus, folder, display, write_samples)
+        trainer = Trainer(config, corpus, folder, display, write_samples, flags.profile)
         try:  # too long? say so now
             encode_prompts(config.training.sample_prompts, config.model, corpus.tokenizer)
         except UserError as error:

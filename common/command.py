@@ -28,6 +28,11 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; --help lists the flags")
 
 
+def numbers(text: str) -> list[int]:
+    """The type of a flag that takes whole numbers with commas."""
+    return [int(part) for part in text.split(",")]
+
+
 def run_command(main: Callable[[], int]) -> None:
     """Runs `main` and exits with its status; an error that the user can mend is one line on stderr, no traceback.
 

@@ -60,11 +60,14 @@ def get_config() -> ConfigDict:
             },
             "tokenizer": {
                 "vocab_size": 2048,
-                "model_type": "bpe",  # bpe | unigram | char (then vocab_size is an upper bound)
+                "model_type": "bpe",  # bpe | unigram | char | byte (of these two vocab_size is an upper bound)
                 "character_coverage": 0.998,  # rarer characters are spelled in bytes; 0.9995 for large corpora
                 "byte_fallback": True,  # 256 pieces for bytes: no text is out of the vocabulary
                 "split_digits": True,  # each digit is a piece
+                "space_pieces": False,  # pieces of several spaces, as code is indented with
                 "special_tokens": (),  # pieces at the top, such as "[MASK]" or "<extra_id_0>", for tasks that need them
+                "user_symbols": (),  # parts of text that are never cut, such as "->"
+                "sample_bytes": None,  # of text that it is trained on; None: 100 MB, or all where documents keep their order
             },
             "data": {
                 # sources: builtin:NAME, hf:NAME, a file, folder, glob or URL; or a folder that prepare.py wrote
@@ -83,6 +86,9 @@ def get_config() -> ConfigDict:
                 "augment": (),  # variants of training text: synonyms, insert, delete, swap, as "swap=0.1"; docs/words.md
                 "augment_copies": 1,  # of each document
                 "augment_seed": 0,
+                "subword_sampling": 0.0,  # text in other pieces, drawn: dropout of a BPE (0.1), alpha of a unigram model (0.3)
+                "subword_copies": 1,  # times that each document is cut so
+                "subword_seed": 0,
                 "cache_dir": "~/.cache/zenformer",  # tokenizers and tokens, by content
             },
             "corruption": {  # what masked_lm and span_corruption hide
@@ -108,6 +114,8 @@ def get_config() -> ConfigDict:
                 "b2": 0.95,
                 "eps": 1e-8,
                 "clip_norm": 1.0,  # of the global gradient; 0: no clipping
+                "frozen": (),  # what does not learn: patterns of names, such as "token_embedding" or "blocks/[0-5]/"
+                "layer_decay": 1.0,  # below 1: each layer learns that much more slowly than the one above it
             },
             "training": {
                 "num_steps": 1150,
@@ -115,6 +123,7 @@ def get_config() -> ConfigDict:
                 "microbatches": 1,  # parts that a batch is taken in, to save memory
                 "log_every": 20,
                 "eval_every": 230,
+                "patience": 0,  # stop after so many evaluations that were not the best so far; 0: at num_steps only
                 "checkpoint_every": 230,  # and at every evaluation, so that the best is among them
                 "keep_checkpoints": 2,  # the newest so many, and the best
                 "sample_prompts": ("zh:", "en:"),  # continued at each evaluation

@@ -19,7 +19,7 @@ from data.builtin import attribution
 from data.cache import Cache
 from data.cleaning import STEPS, Cleaner
 from data.document import Document
-from data.encoded import EncodedText, document_sizes, encode_texts
+from data.encoded import EncodedText, document_sizes, encode_texts, tokens_digest
 from data.mapped import join
 from data.packing import PACKINGS
 from data.prepared import is_prepared, read_prepared, refuse_other_options, refuse_other_tokenizer
@@ -27,6 +27,7 @@ from data.selection import DEDUP, select
 from data.skipped import Skipped
 from data.sources import read_documents, split_sources
 from data.split import split_documents
+from data.subword_sampling import SubwordSampling
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 
 # By the name in `data.on_end`: whether a row may be seen more than once.
@@ -50,6 +51,9 @@ class DataConfig:
     augment: tuple[str, ...] = ()
     augment_copies: int = 1
     augment_seed: int = 0
+    subword_sampling: float = 0.0
+    subword_copies: int = 1
+    subword_seed: int = 0
     packing: str = "best_fit"
     weights: tuple[float, ...] = ()
     temperature: float = 1.0
@@ -66,8 +70,11 @@ class DataConfig:
             choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
         choose(DEDUP, self.dedup, "dedup")
         parse_specs(self.augment)
-        require(self.augment_copies >= 1, f"augment_copies={self.augment_copies} must be at least 1")
-        require(0 <= self.augment_seed < 2**32, f"augment_seed={self.augment_seed} must be from 0 to {2**32 - 1}")
+        require(0 <= self.subword_sampling <= 1, f"subword_sampling={self.subword_sampling} must be in [0, 1]")
+        for name in ("augment_copies", "subword_copies"):
+            require(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("augment_seed", "subword_seed"):
+            require(0 <= getattr(self, name) < 2**32, f"{name}={getattr(self, name)} must be from 0 to {2**32 - 1}")
         choose(PACKINGS, self.packing, "packing")
         choose(ON_END, self.on_end, "on_end")
         require(self.temperature > 0, f"temperature={self.temperature} must be above 0")
@@ -85,6 +92,13 @@ class DataConfig:
     def augmented(self, texts: Iterable[str]) -> Iterator[str]:
         """Texts to train on, each with its variants."""
         return augment_texts(texts, self.augment, self.augment_copies, self.augment_seed)
+
+    @property
+    def subwords(self) -> SubwordSampling | None:
+        """How text to train on is cut at random; None: as the tokenizer does."""
+        if self.subword_sampling == 0:
+            return None
+        return SubwordSampling(self.subword_sampling, self.subword_copies, self.subword_seed)
 
     @property
     def keeps_order(self) -> bool:
@@ -184,12 +198,12 @@ def load_texts(data: DataConfig, tokenizer: Tokenizer) -> tuple[dict[str, Encode
 def _open_prepared(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Corpus:
     folder = Path(os.path.expanduser(data.train[0]))
     prepared = read_prepared(folder)
+    manifest = prepared.manifest | {"options": _default_options(prepared.manifest) | prepared.manifest["options"]}
     if isinstance(tokenizer, TokenizerConfig):
-        refuse_other_options(folder, prepared.manifest, preparation_options(data, tokenizer))
+        refuse_other_options(folder, manifest, preparation_options(data, tokenizer))
     else:
-        refuse_other_options(folder, prepared.manifest, preparation_options(data, None))
+        refuse_other_options(folder, manifest, preparation_options(data, None))
         refuse_other_tokenizer(folder, prepared.tokenizer, tokenizer)
-    manifest = prepared.manifest
     origin = {
         "sources": {source: facts["attribution"] for source, facts in manifest["sources"].items()},
         "fingerprint": manifest["fingerprint"],
@@ -205,37 +219,72 @@ def preparation_options(data: DataConfig, tokenizer: TokenizerConfig | None) -> 
     return options | {f"tokenizer.{name}": value for name, value in trained.items()}
 
 
+def _default_options(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Of keys that came to be after a folder was prepared, what they were then: their default, which means "as before"."""
+    sections = {"data": DataConfig}
+    if "tokenizer.model_type" in manifest["options"]:  # it was trained there
+        sections["tokenizer"] = TokenizerConfig
+    defaults = {
+        f"{section}.{field.name}": field.default
+        for section, kind in sections.items()
+        for field in dataclasses.fields(kind)
+        if field.default is not dataclasses.MISSING and field.name not in TRAINING_FIELDS
+    }
+    return json.loads(json.dumps(defaults))  # tuples as lists, as a manifest has them
+
+
 def _tokenize_sources(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Corpus:
     cache = Cache(Path(os.path.expanduser(data.cache_dir)))
     skipped = Skipped() if data.skip_bad else None
-    documents = list(read_documents(data.train, data.text_field, skipped))
-    held_out = list(read_documents(data.valid, data.text_field, skipped)) if data.valid else None
-    train_texts, valid_texts = (_split if data.keeps_order else _select)(documents, held_out, data, cache)
+    train_texts, valid_texts = read_texts(data, cache, skipped)
 
     if isinstance(tokenizer, TokenizerConfig):
-        sizes = [_num_bytes(texts) for texts in train_texts.values()]
-        texts = list(tokenizer_sample(train_texts.values(), sizes, sum(sizes) if data.keeps_order else TOKENIZER_BYTES))
+        texts = list(sample_texts(train_texts, tokenizer.sample_bytes, data.keeps_order))
         key = digest("tokenizer", repr(tokenizer), *texts)
         model = cache.get(key) or cache.put(key, train(texts, tokenizer).model)
         tokenizer = Tokenizer(model)
 
     keys = []
 
-    def encode(by_source: Texts) -> dict[str, EncodedText]:
+    def encode(by_source: Texts, sampling: SubwordSampling | None = None) -> dict[str, EncodedText]:
         encoded = {}
         for source, texts in by_source.items():
-            key = digest("tokens", tokenizer.model, *texts)
-            blob = cache.get(key) or cache.put(key, _to_blob(encode_texts(texts, tokenizer)))
+            key = tokens_digest(tokenizer, sampling, *texts).hex
+            blob = cache.get(key) or cache.put(key, _to_blob(encode_texts(texts, tokenizer, sampling)))
             keys.append(key)
-            encoded[source] = dataclasses.replace(_from_blob(blob), sizes=document_sizes(texts))
+            sizes = np.repeat(document_sizes(texts), 1 if sampling is None else sampling.copies)
+            encoded[source] = dataclasses.replace(_from_blob(blob), sizes=sizes)
         return encoded
 
-    encoded_train = encode({source: list(data.augmented(texts)) for source, texts in train_texts.items()})
+    augmented = {source: list(data.augmented(texts)) for source, texts in train_texts.items()}
+    encoded_train = encode(augmented, data.subwords)
     keys.append("valid")
     encoded_valid = encode(valid_texts)
     sources = {source: attribution(source) for source in (*data.train, *data.valid)}
     origin = {"sources": sources, "fingerprint": digest(*keys)}
     return Corpus(tokenizer, encoded_train, encoded_valid, origin, data.train, skipped)
+
+
+def read_texts(data: DataConfig, cache: Cache, skipped: Skipped | None) -> tuple[Texts, Texts]:
+    """Texts to train on and to validate.
+
+    Raises:
+        ConfigError, UserError: sources that cannot be read, or too little text.
+    """
+    documents = list(read_documents(data.train, data.text_field, skipped))
+    held_out = list(read_documents(data.valid, data.text_field, skipped)) if data.valid else None
+    return (_split if data.keeps_order else _select)(documents, held_out, data, cache)
+
+
+def sample_texts(by_source: Texts, most: int | None, keeps_order: bool) -> Iterator[str]:
+    """Texts of some `most` bytes, chosen by hash, each source with its share.
+
+    None: TOKENIZER_BYTES, or all where they keep the order of the sources.
+    """
+    sizes = [_num_bytes(texts) for texts in by_source.values()]
+    if keeps_order and most is not None:
+        by_source = {source: sorted(texts, key=digest) for source, texts in by_source.items()}
+    return tokenizer_sample(by_source.values(), sizes, most or (sum(sizes) if keeps_order else TOKENIZER_BYTES))
 
 
 def tokenizer_sample(

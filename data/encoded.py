@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from common.files import Digest
 from data.shards import ShardedTokens
+from data.subword_sampling import SubwordSampling, sample_all
 from data.tokenizer import Tokenizer
 
 
@@ -41,15 +43,22 @@ def token_dtype(vocab_size: int) -> np.dtype:
     return np.dtype(np.uint16 if vocab_size <= 1 << 16 else np.uint32)
 
 
-def encode_texts(texts: Sequence[str], tokenizer: Tokenizer) -> EncodedText:
-    """All `texts` as one line of tokens; see `EncodedText`."""
+def encode_texts(texts: Sequence[str], tokenizer: Tokenizer, sampling: SubwordSampling | None = None) -> EncodedText:
+    """All `texts` as one line of tokens, see `EncodedText`; with `sampling`, each as often as it says, in other pieces.
+
+    Raises:
+        ConfigError: the tokenizer knows no other pieces.
+    """
     pieces = tokenizer.encode_all(texts)
+    copies = 1
+    if sampling is not None:
+        pieces, copies = list(sample_all(texts, pieces, tokenizer, sampling)), sampling.copies
     lengths = np.array([len(piece) + 1 for piece in pieces], np.int64)
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     tokens = np.full(1 + lengths.sum(), tokenizer.end_of_text, token_dtype(tokenizer.vocab_size))
     for start, piece in zip(starts, pieces, strict=True):
         tokens[start + 1 : start + 1 + len(piece)] = piece
-    sizes = document_sizes(texts)
+    sizes = np.repeat(document_sizes(texts), copies)
     return EncodedText(tokens, starts, int(sizes.sum()), sizes)
 
 
@@ -68,3 +77,8 @@ def decoded_sizes(text: EncodedText, tokenizer: Tokenizer) -> np.ndarray | None:
     places = zip(text.starts.tolist(), text.lengths.tolist(), strict=True)
     sizes = document_sizes([tokenizer.decode(text.tokens[start + 1 : start + length]) for start, length in places])
     return sizes if sizes.sum() == text.num_bytes else None
+
+
+def tokens_digest(tokenizer: Tokenizer, sampling: SubwordSampling | None, *texts: str) -> Digest:
+    """A hash of all that the tokens of texts depend on; more texts may be added."""
+    return Digest("tokens", tokenizer.model, *([] if sampling is None else [repr(sampling)]), *texts)

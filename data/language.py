@@ -9,6 +9,18 @@ MEMBERS = {"zh": ("zh", "yue", "wuu")}
 LOOKED_AT = 3000  # characters from the beginning, which are enough
 
 
+def likeliest_language(text: str) -> str | None:
+    """The code (ISO 639) of the likeliest language of a text (py3langid), zh for all of `MEMBERS`' zh; None: it has no letters.
+
+    Raises:
+        MissingPackage: py3langid is not installed.
+    """
+    if not (character_classes(text) >= LETTER).any():
+        return None
+    found = import_package("py3langid", "telling languages apart").classify(text[:LOOKED_AT])[0]
+    return next((code for code, members in MEMBERS.items() if found in members), found)
+
+
 def language(value: str) -> Function:
     """Keeps texts of which the likeliest language is one of `value`, codes of ISO 639 joined by + (py3langid).
 

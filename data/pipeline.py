@@ -15,17 +15,18 @@ from typing import Any
 import numpy as np
 
 from common.errors import require
-from common.files import Digest, digest, write_whole
+from common.files import digest, write_whole
 from data.builtin import attribution
 from data.corpus import TOKENIZER_BYTES, DataConfig, preparation_options, tokenizer_sample
 from data.document import Document
-from data.encoded import encode_texts, token_dtype
+from data.encoded import encode_texts, token_dtype, tokens_digest
 from data.prepared import is_prepared, write_manifest
 from data.report import write_report
 from data.selection import Selection, select
 from data.shards import SHARD_TOKENS, ShardWriter
 from data.skipped import Skipped
 from data.sources import read_documents
+from data.subword_sampling import SubwordSampling
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 
 BATCH_BYTES = 1 << 23  # of text that is tokenized at a time
@@ -62,13 +63,19 @@ def prepare(
     written = {
         split: {
             source: write_shards(
-                folder, name, augmented(selection.texts.read(by_source[source])), tokenizer, tell, shard_tokens
+                folder,
+                name,
+                augmented(selection.texts.read(by_source[source])),
+                tokenizer,
+                tell,
+                shard_tokens,
+                sampling,
             )
             for source, name in file_names(split, by_source)
         }
-        for split, by_source, augmented in (
-            ("train", selection.train, data.augmented),
-            ("valid", selection.valid, iter),
+        for split, by_source, augmented, sampling in (
+            ("train", selection.train, data.augmented, data.subwords),
+            ("valid", selection.valid, iter, None),
         )
     }
     content = {"options": options, **describe(selection, skipped, tokenizer, written)}
@@ -117,8 +124,9 @@ def refuse_places(data: DataConfig, out: Path) -> None:
 def train_tokenizer(selection: Selection, config: TokenizerConfig, tell: Tell) -> Tokenizer:
     """A tokenizer of the training text, or of a sample of it where it is long."""
     sizes = [int(selection.sizes[numbers].sum()) for numbers in selection.train.values()]
-    sample = list(tokenizer_sample(map(selection.texts.read, selection.train.values()), sizes))
-    tell("training the tokenizer", len(sample), min(sum(sizes), TOKENIZER_BYTES))
+    most = config.sample_bytes or TOKENIZER_BYTES
+    sample = list(tokenizer_sample(map(selection.texts.read, selection.train.values()), sizes, most))
+    tell("training the tokenizer", len(sample), min(sum(sizes), most))
     return train(sample, config)
 
 
@@ -149,16 +157,22 @@ class Part:
 
 
 def write_shards(
-    folder: Path, name: str, texts: Iterable[str], tokenizer: Tokenizer, tell: Tell, shard_tokens: int
+    folder: Path,
+    name: str,
+    texts: Iterable[str],
+    tokenizer: Tokenizer,
+    tell: Tell,
+    shard_tokens: int,
+    sampling: SubwordSampling | None = None,
 ) -> Part:
     """Tokenizes the texts and writes them as the shards of this name."""
-    key, lengths, size, done = Digest("tokens", tokenizer.model), [np.empty(0, np.int64)], 0, 0
+    key, lengths, size, done = tokens_digest(tokenizer, sampling), [np.empty(0, np.int64)], 0, 0
     dtype = token_dtype(tokenizer.vocab_size)
     with closing(ShardWriter(folder, name, dtype, tokenizer.end_of_text, shard_tokens)) as writer:
         for batch in batches_of_texts(texts):
             for text in batch:
                 key.add(text)
-            encoded = encode_texts(batch, tokenizer)
+            encoded = encode_texts(batch, tokenizer, sampling)
             writer.add(encoded.tokens[1:], encoded.lengths)
             lengths.append(encoded.lengths)
             size, done = size + encoded.num_bytes, done + len(batch)

@@ -5,7 +5,6 @@ import io
 import itertools
 import json
 import re
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +13,12 @@ import sentencepiece as spm
 
 from common.errors import ConfigError, UserError, choose, require
 from data.document import check_characters
+from data.model_proto import USER_DEFINED, Piece, byte_model, write_pieces
 
-MODEL_TYPES = ("bpe", "unigram", "char")
+MODEL_TYPES = ("bpe", "unigram", "char", "byte")
 END_OF_TEXT = "<|endoftext|>"
 SPACE_MARK = "\u2581"  # how SentencePiece writes a space; in a text it would come back as one
+UNKNOWN_MARK = "\u2585"  # how it marks what is unknown while it trains; it leaves out lines that have it
 SPECIAL = re.compile(r"\[[A-Z]+\]|<\|?[a-z_]+\d*\|?>")  # [MASK], <extra_id_0>, <|user|>
 MASKS = ("[MASK]", "<mask>")
 LINE_LENGTH = 1 << 16  # longer lines are cut, for training the tokenizer only
@@ -33,6 +34,9 @@ class TokenizerConfig:
     byte_fallback: bool
     split_digits: bool
     special_tokens: tuple[str, ...] = ()
+    user_symbols: tuple[str, ...] = ()
+    space_pieces: bool = False
+    sample_bytes: int | None = None
 
     def __post_init__(self):
         for token in self.special_tokens:
@@ -40,16 +44,31 @@ class TokenizerConfig:
                 SPECIAL.fullmatch(token) is not None,
                 f"special_tokens: {token!r} must look like '[MASK]', '<extra_id_0>' or '<|user|>'",
             )
-        require(
-            len(set(self.special_tokens)) == len(self.special_tokens), "special_tokens: each must be there only once"
-        )
+        for symbol in self.user_symbols:
+            require(
+                SPECIAL.fullmatch(symbol) is None, f"user_symbols: {symbol!r} looks special; put it in special_tokens"
+            )
+            require(
+                symbol.isprintable() and bool(symbol) and not {" ", SPACE_MARK, UNKNOWN_MARK} & {*symbol},
+                f"user_symbols: {symbol!r} must be printable characters without spaces, such as '->'",
+            )
+        for name in ("special_tokens", "user_symbols"):
+            given = getattr(self, name)
+            require(len(set(given)) == len(given), f"{name}: each must be there only once")
         choose(dict.fromkeys(MODEL_TYPES), self.model_type, "model_type")
         require(self.vocab_size >= 3, f"vocab_size={self.vocab_size} must be at least 3")
         require(
             0.98 <= self.character_coverage <= 1, f"character_coverage={self.character_coverage} must be in [0.98, 1]"
         )
+        require(
+            self.sample_bytes is None or self.sample_bytes >= 1,
+            f"sample_bytes={self.sample_bytes} must be at least 1, or None",
+        )
+        if self.model_type == "byte":
+            require(self.byte_fallback, "model_type='byte' has nothing but bytes; set byte_fallback=True")
+            require(not self.user_symbols, "user_symbols: model_type='byte' has no pieces but bytes; leave them out")
         if self.byte_fallback:
-            least = 259 + len(self.special_tokens)
+            least = (257 if self.model_type == "byte" else 259) + len(self.special_tokens) + len(self.user_symbols)
             require(
                 self.vocab_size > least,
                 f"vocab_size={self.vocab_size} must be above {least} with byte_fallback, which takes 256 pieces for bytes",
@@ -81,7 +100,7 @@ class Tokenizer:
         """
         added = [f"<extra_id_{number}>" for number in range(sentinels)]
         self._apart = re.compile(f"({'|'.join(added)})") if added else None  # what splits a text in two
-        self.model = model + b"".join(map(_user_defined_piece, reversed(added)))
+        self.model = model + _special_pieces(reversed(added))
         self.files = dict(files or {"tokenizer.model": model})
         self._processor = spm.SentencePieceProcessor()
         try:
@@ -198,14 +217,16 @@ def read_companion(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
 
 
 def train(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
-    """Trains a tokenizer on `texts`; the same texts and config give the same tokenizer.
+    """Trains a tokenizer on `texts`; the same texts and config give the same tokenizer, on any number of cores.
 
     The settings that matter: no normalisation and no trimming of spaces, so that decoding gives back the text; newline
-    is a piece of its own, since SentencePiece trains on lines; digits stand alone.
+    is a piece of its own, since SentencePiece trains on lines; digits stand alone. Bytes need no training, nor `texts`.
 
     Raises:
         ConfigError: the vocabulary is larger than the text supports, or too small for its characters.
     """
+    if config.model_type == "byte":
+        return Tokenizer(byte_model(END_OF_TEXT) + _special_pieces(config.special_tokens))
     lines = (
         line[start : start + LINE_LENGTH]
         for text in texts
@@ -227,7 +248,7 @@ def train(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
             add_dummy_prefix=False,
-            user_defined_symbols=["\n"],
+            user_defined_symbols=["\n", *config.user_symbols],
             unk_id=0,
             bos_id=-1,
             pad_id=-1,
@@ -235,20 +256,15 @@ def train(texts: Iterable[str], config: TokenizerConfig) -> Tokenizer:
             eos_piece=END_OF_TEXT,
             max_sentence_length=4 * LINE_LENGTH,  # in bytes
             minloglevel=2,
+            **({"allow_whitespace_only_pieces": True} if config.space_pieces else {}),  # a model keeps what is given
         )
     except RuntimeError as error:
         raise ConfigError(_explain(str(error), config)) from error
-    return Tokenizer(model.getvalue() + b"".join(map(_user_defined_piece, config.special_tokens)))
+    return Tokenizer(model.getvalue() + _special_pieces(config.special_tokens))
 
 
-def _user_defined_piece(piece: str) -> bytes:
-    """A SentencePiece model that has only this piece: written after another model, it puts the piece at the top of it.
-
-    (In protocol buffers the concatenation of two messages is their union; SentencePiece itself would put it at the bottom.)
-    """
-    name = piece.encode()
-    entry = b"\x0a" + bytes([len(name)]) + name + b"\x15" + struct.pack("<f", 0.0) + b"\x18\x04"  # name, score, type
-    return b"\x0a" + bytes([len(entry)]) + entry
+def _special_pieces(names: Iterable[str]) -> bytes:
+    return write_pieces(Piece(name, USER_DEFINED) for name in names)
 
 
 def _explain(message: str, config: TokenizerConfig) -> str:

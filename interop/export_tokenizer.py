@@ -3,10 +3,10 @@
 import json
 
 import tokenizers
-from sentencepiece import SentencePieceProcessor
 from tokenizers import AddedToken, decoders, models, normalizers, processors
 
 from data.hf_tokenizer import HfTokenizer
+from data.model_proto import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, read_model_type, read_pieces
 from data.tokenizer import END_OF_TEXT, SPACE_MARK, SPECIAL, Tokenizer
 from model import TransformerConfig
 
@@ -38,50 +38,41 @@ def export_tokenizer(tokenizer: Tokenizer | HfTokenizer, config: TransformerConf
 def as_tokenizer_json(model: bytes, frame: list[str]) -> bytes:
     """A SentencePiece model of ours, which leaves text as it is, as tokenizer.json; `frame`: what stands about a text, `$A`.
 
-    The one difference: U+2581 in a text, which SentencePiece takes for a space, is read as a space.
+    What differs: U+2581 in a text, SentencePiece's space, is read as a space, and by a unigram model <0x41> as that byte.
     """
-    processor = SentencePieceProcessor(model_proto=model)
-    count = processor.vocab_size()
-    pieces = [processor.id_to_piece(token) for token in range(count)]
-    scores = [processor.get_score(token) for token in range(count)]
-    is_plain = [
-        not (processor.is_control(token) or processor.is_unknown(token) or processor.is_byte(token))
-        for token in range(count)
-    ]
-    has_bytes = any(processor.is_byte(token) for token in range(count))
-    unknown = processor.unk_id()
-    # Of a unigram model the scores are log-probabilities; of the others they only say which pair is joined first.
-    by_rank = sorted((token for token in range(count) if is_plain[token]), key=lambda token: -scores[token])
-    if _is_unigram(scores):
-        network = models.Unigram(list(zip(pieces, scores, strict=True)), unk_id=unknown, byte_fallback=has_bytes)
-    else:
-        ids = {piece: token for token, piece in enumerate(pieces)}
+    pieces = read_pieces(model)
+    names = [piece.name for piece in pieces]
+    kinds = [piece.kind for piece in pieces]
+    has_bytes, unknown = BYTE in kinds, kinds.index(UNKNOWN)
+    if read_model_type(model) == "unigram":
+        scores = [piece.score for piece in pieces]
+        network = models.Unigram(list(zip(names, scores, strict=True)), unk_id=unknown, byte_fallback=has_bytes)
+    else:  # the scores of the others only say which pair is joined first
+        ids = {name: token for token, name in enumerate(names)}
+        plain = [piece for piece in pieces if piece.kind == NORMAL]
         merges = [
-            (piece[:at], piece[at:])
-            for piece in (pieces[token] for token in by_rank)
-            for at in range(1, len(piece))
-            if piece[:at] in ids and piece[at:] in ids
+            (name[:at], name[at:])
+            for name in (piece.name for piece in sorted(plain, key=lambda piece: -piece.score))
+            for at in range(1, len(name))
+            if name[:at] in ids and name[at:] in ids
         ]
         network = models.BPE(
-            ids, merges, unk_token=pieces[unknown], byte_fallback=has_bytes, fuse_unk=True, ignore_merges=False
+            ids, merges, unk_token=names[unknown], byte_fallback=has_bytes, fuse_unk=True, ignore_merges=False
         )
     tokenizer = tokenizers.Tokenizer(network)
-    tokenizer.normalizer = normalizers.Replace(" ", SPACE_MARK)
-    tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()])
-    specials = [
-        piece
-        for token, piece in enumerate(pieces)
-        if processor.is_control(token) or token == unknown or SPECIAL.fullmatch(piece)
-    ]
-    tokenizer.add_special_tokens([AddedToken(piece, normalized=False) for piece in specials])
-    end = (END_OF_TEXT, processor.piece_to_id(END_OF_TEXT))
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    if any(SPACE_MARK in piece.name for piece in pieces):  # bytes have a space of their own
+        tokenizer.normalizer = normalizers.Replace(" ", SPACE_MARK)
+        tokenizer.decoder = decoders.Sequence(
+            [decoders.Replace(SPACE_MARK, " "), decoders.ByteFallback(), decoders.Fuse()]
+        )
+    special = {piece.name for piece in pieces if piece.kind in (CONTROL, UNKNOWN) or SPECIAL.fullmatch(piece.name)}
+    whole = [piece.name for piece in pieces if piece.kind == USER_DEFINED and len(piece.name) > 1]  # user_symbols
+    tokenizer.add_tokens([AddedToken(name, normalized=False) for name in whole if name not in special])
+    tokenizer.add_special_tokens([AddedToken(name, normalized=False) for name in names if name in special])
+    end = (END_OF_TEXT, names.index(END_OF_TEXT))
     tokenizer.post_processor = processors.TemplateProcessing(single=frame, special_tokens=[end])
     return tokenizer.to_str().encode()
-
-
-def _is_unigram(scores: list[float]) -> bool:
-    """SentencePiece gives the pieces of a BPE the scores 0, -1, -2 …, and those of a unigram log-probabilities."""
-    return any(score != round(score) for score in scores)
 
 
 def _json(content: dict) -> bytes:

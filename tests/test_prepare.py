@@ -9,8 +9,10 @@ import sys
 import time
 
 import pytest
+import tokenizers
 
 from data.builtin import read_builtin
+from data.tokenizer import END_OF_TEXT as END
 from tests.conftest import ROOT
 
 CLEAN = ("--config.data.clean=unicode,html,whitespace,min_words=4", "--config.data.dedup=near")
@@ -143,11 +145,45 @@ def test_rows_are_shown_as_training_sees_them_and_nothing_is_written(command, tm
     assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
 
 
+def test_vocabularies_are_compared_and_nothing_is_written(command, tmp_path):
+    """With one of bytes, as GPT-2's is, in the files in which that is published."""
+    (tmp_path / "text.txt").write_text("\n\n".join(f"你好！ {number}\nThe weather is fine." for number in range(100)))
+    theirs = tokenizers.ByteLevelBPETokenizer()
+    theirs.train_from_iterator(["The weather is fine. " * 9], vocab_size=280, show_progress=False, special_tokens=[END])
+    (tmp_path / "gpt2").mkdir()
+    theirs.save_model(str(tmp_path / "gpt2"))
+    before = sorted(tmp_path.rglob("*"))
+    sizes = ("--vocab_sizes", "290,310,9999", "--against", "gpt2", "--config.data.train=text.txt")
+    done = command("prepare.py", *config(), *sizes, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    small, large, published = said["rows"]
+    assert [small["vocab_size"], large["vocab_size"], published["name"]] == [290, 310, "gpt2"]
+    assert small["embedding_parameters"] == 290 * 32
+    assert published["bytes_per_token"]["zh"] < small["bytes_per_token"]["zh"] <= large["bytes_per_token"]["zh"]
+    assert (
+        list(said["left_out"]) == ["9999"]
+        and "warning: left out: tokenizer.vocab_size=9999 is more than" in done.stderr
+    )
+    table = command("prepare.py", *config(), *sizes).stdout
+    rows = {line.split()[0]: line.split() for line in table.split("\n\n")[0].splitlines()}
+    assert rows["gpt2"][1:3] == [str(theirs.get_vocab_size()), f"{published['bytes_per_token']['all']:.2f}"]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--out", "x", "--show", "1"), "give one of --out DIR, --show N and --check DIR"),
-        ((), "give one of --out DIR, --show N and --check DIR"),
+        (("--out", "x", "--show", "1"), "give one of --out DIR, --show N, --vocab_sizes N,N and --check DIR"),
+        ((), "give one of --out DIR, --show N, --vocab_sizes N,N and --check DIR"),
+        (("--out", "x", "--against", "y"), "--against DIR is for --vocab_sizes N,N"),
+        (("--vocab_sizes", "300", "--tokenizer", "y"), "--vocab_sizes trains tokenizers; leave --tokenizer out"),
+        (("--vocab_sizes", "300,x"), "argument --vocab_sizes: invalid numbers value: '300,x'"),
+        (
+            ("--vocab_sizes", "300", "--against", "."),
+            "--against . has no tokenizer; give a folder that has tokenizer.json",
+        ),
+        (("--vocab_sizes", "100,300"), "tokenizer.vocab_size=100 must be above 259 with byte_fallback"),
         (("--show", "0"), "--show 0 must be at least 1"),
         (("--out", "x", "--cofnig.seed=1"), "unknown argument '--cofnig.seed=1'; settings are changed by"),
         (("--out", "x", "--config.data.train=none.txt"), "no data at 'none.txt'"),

@@ -40,10 +40,12 @@ class TrainingConfig:
     tensorboard: bool
     wandb_project: str
     word_vectors: str = ""
+    patience: int = 0
 
     def __post_init__(self):
+        require(self.patience >= 0, f"patience={self.patience} must not be negative")
         for field in dataclasses.fields(self):
-            if field.type is int:
+            if field.type is int and field.name != "patience":
                 require(getattr(self, field.name) >= 1, f"{field.name}={getattr(self, field.name)} must be at least 1")
         require(
             self.batch_size % self.microbatches == 0,
@@ -176,6 +178,7 @@ HARMLESS = (
     "training.eval_every",
     "training.checkpoint_every",
     "training.keep_checkpoints",
+    "training.patience",
     "training.sample_prompts",
     "training.sample_tokens",
     "training.tensorboard",

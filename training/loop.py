@@ -14,9 +14,11 @@ from tasks import TASKS
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
 from training.display import Display
+from training.distributed import largest_of_all
 from training.evaluation import make_evaluator
 from training.hardware import describe_devices, peak_flops
 from training.init_from import read_init
+from training.layer_rates import layer_rates
 from training.metrics_writer import MetricsWriter
 from training.model_size import count_parameters, flops_per_token
 from training.monitor import Monitor
@@ -36,6 +38,7 @@ from training.step import (
     make_train_step,
     shardings_of,
 )
+from training.trace import StepTrace
 from training.word_embedding import read_token_embedding
 
 
@@ -49,15 +52,16 @@ class Trainer:
         folder: RunFolder,
         display: Display,
         write_samples: Callable[[Params], Sequence[str]],
+        profile: bool = False,
     ):
-        """`write_samples` turns parameters into texts, shown at each evaluation.
+        """`write_samples` turns parameters into texts, shown at each evaluation; `profile`: a few steps are traced.
 
         Raises:
             ConfigError: the network has no head, or the mesh cannot be made here, or does not divide the model or the batch.
             ConfigError, UserError: of a new run, `training.word_vectors` cannot be read, or has another width.
         """
         self.config, self.corpus, self.folder = config, corpus, folder
-        self.display, self.write_samples = display, write_samples
+        self.display, self.write_samples, self.profile = display, write_samples, profile
         training, task = config.training, TASKS[config.task]
         require(config.model.head != "none", "model.head='none' gives no logits to train on; set linear or transform")
         self.mesh = make_mesh(config.mesh)
@@ -102,7 +106,7 @@ class Trainer:
         self._describe()
         if start:
             self.display.say(f"resuming at step {start} of {num_steps}")
-        if start < num_steps:
+        if start < num_steps and not self._has_stalled(start):
             with self._reports(start) as (writer, monitor):
                 state, signal_number = self._loop(state, start, writer, monitor)
             if signal_number:
@@ -111,9 +115,9 @@ class Trainer:
         if jax.process_index() == 0 and (start < num_steps or not self.folder.loss_plot.exists()):
             with self._writing():
                 plot_losses(self.folder.metrics, self.folder.loss_plot, title=self.folder.path.name)
-        best = self.checkpoints.best_step()
+        end, best = int(state.step), self.checkpoints.best_step()
         self.display.say(
-            f"done: {self.folder.path} (newest step {num_steps}, best step {best}, {self.epochs()}, curve in loss.png)"
+            f"done: {self.folder.path} (newest step {end}, best step {best}, {self.epochs(end)}, curve in loss.png)"
         )
         samples = self.write_samples(state.params)
         if jax.process_index() == 0:
@@ -143,14 +147,19 @@ class Trainer:
         """Steps until the end or a signal; the last state, saved, and the signal's number."""
         training = self.config.training
         steps = range(start, training.num_steps)
-        with StopSignal() as stop, prefetch(lambda step: self.batch(step, training.batch_size), steps) as batches:
+        trace = StepTrace(self.folder.path / "profile" if self.profile else None, start)
+        with (
+            StopSignal() as stop,
+            prefetch(lambda step: self.batch(step, training.batch_size), steps) as batches,
+            trace,
+        ):
             began = time.perf_counter()
             step_function = compile_train_step(self.train_step, self.abstract, self.batch(start, training.batch_size))
             self.display.say(f"compiled in {time.perf_counter() - began:.1f} s")
             self.display.start(start, training.num_steps)
             monitor.start()
             for step, batch in enumerate(batches, start + 1):
-                state, metrics = step_function(state, batch)
+                state, metrics = trace(step, step_function, state, batch)
                 monitor.add(step, metrics)
                 last = step == training.num_steps
                 valid_loss = None
@@ -158,15 +167,35 @@ class Trainer:
                     with monitor.paused():
                         valid_loss = self._evaluate(state, writer, monitor)
                     monitor.validated(valid_loss)
-                stopped = stop.number is not None  # read once, for it may change at any time
+                stopped = self._signal(stop, step)
                 if last or stopped or valid_loss is not None or step % training.checkpoint_every == 0:
                     with monitor.paused():
                         self._save(state, valid_loss, monitor)
-                if stopped:
+                if stopped or (valid_loss is not None and self._has_stalled(step)):
                     break
             with self._saving():
                 self.checkpoints.wait()
-        return state, stop.number
+        return state, stopped
+
+    def _signal(self, stop: StopSignal, step: int) -> int | None:
+        """The number of the signal that one of the processes got; where there are many they agree at steps that are logged."""
+        if jax.process_count() == 1:
+            return stop.number
+        asked = step % self.config.training.log_every == 0 or step == self.config.training.num_steps
+        return largest_of_all(stop.number or 0) or None if asked else None
+
+    def _has_stalled(self, step: int) -> bool:
+        """Whether the validation loss has not been lower for `training.patience` evaluations. Says so."""
+        training = self.config.training
+        if not training.patience:
+            return False
+        with self._saving():
+            self.checkpoints.wait()  # so that the best is known
+        best = self.checkpoints.best_step()
+        stalled = best is not None and step - best >= training.patience * training.eval_every
+        if stalled:
+            self.display.say(f"stopped early: the validation loss of step {best} is the lowest so far")
+        return stalled
 
     def _save(self, state: TrainState, valid_loss: float | None, monitor: Monitor) -> None:
         """Starts to save `state`, which must give a finite loss: on some of the next rows, where it was not evaluated."""
@@ -264,6 +293,10 @@ class Trainer:
         counts = count_parameters(self.abstract.params)
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         say(f"parameters: {sum(counts.values()):,} ({parts}); computed in {config.model.dtype}")
+        if config.optimizer.frozen:
+            rates = layer_rates(self.abstract.params, config.optimizer.frozen)
+            learning = jax.tree.map(lambda leaf, rate: leaf.size * (rate > 0).mean(), self.abstract.params, rates)
+            say(f"of these {sum(jax.tree.leaves(learning)):,.0f} learn; the others are frozen")
         packed, valid = self.batches.packed, sum(text.num_tokens for text in self.corpus.valid.values())
         num_bytes = sum(text.num_bytes for text in packed.texts)
         say(
@@ -272,13 +305,12 @@ class Trainer:
         )
         steps = config.training.num_steps
         seen = self.batches.tokens(steps)
-        say(
-            f"run: {steps:,} steps, {seen:,.0f} tokens, {self.epochs()}, {seen / sum(counts.values()):.2f} tokens a parameter"
-        )
+        ratio = seen / sum(counts.values())
+        say(f"run: {steps:,} steps, {seen:,.0f} tokens, {self.epochs(steps)}, {ratio:.2f} tokens a parameter")
 
-    def epochs(self) -> str:
-        """How often the run sees its text, or the text of each source where these have weights."""
-        epochs = self.batches.epochs(self.config.training.num_steps)
+    def epochs(self, steps: int) -> str:
+        """How often the run sees its text in so many steps, or the text of each source where these have weights."""
+        epochs = self.batches.epochs(steps)
         if len(epochs) == 1:
             return f"{epochs[0]:.1f} epochs"
         return "epochs of " + ", ".join(

@@ -9,6 +9,7 @@ import optax
 
 from common.errors import choose, require
 from model.parameters import parameter_path
+from training.layer_rates import with_layer_rates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,8 @@ class OptimizerConfig:
     b2: float
     eps: float
     clip_norm: float
+    frozen: tuple[str, ...] = ()
+    layer_decay: float = 1.0
 
     def __post_init__(self):
         choose(OPTIMIZERS, self.name, "name")
@@ -36,6 +39,7 @@ class OptimizerConfig:
             require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
         for name in ("final_fraction", "decay_fraction"):
             require(0 <= getattr(self, name) <= 1, f"{name}={getattr(self, name)} must be in [0, 1]")
+        require(0 < self.layer_decay <= 1, f"layer_decay={self.layer_decay} must be above 0 and at most 1")
         for name in ("b1", "b2"):
             require(0 <= getattr(self, name) < 1, f"{name}={getattr(self, name)} must be in [0, 1)")
         require(
@@ -96,7 +100,10 @@ def decay_mask(params):
 
 
 def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:
-    """Clip by global norm (0: do not), the named optimizer, decoupled weight decay, the schedule; all in float32."""
+    """Clip by global norm (0: do not), the named optimizer, decoupled weight decay, the schedule; all in float32.
+
+    What is frozen counts for nothing in it, and lower layers may learn more slowly.
+    """
     parts = []
     if config.clip_norm:
         parts.append(optax.clip_by_global_norm(config.clip_norm))
@@ -104,4 +111,7 @@ def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTra
     if config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=decay_mask))
     parts.append(optax.scale_by_learning_rate(make_schedule(config, num_steps)))
-    return optax.chain(*parts)
+    optimizer = optax.chain(*parts)
+    if config.frozen or config.layer_decay != 1:
+        optimizer = with_layer_rates(optimizer, config.frozen, config.layer_decay)
+    return optimizer

@@ -104,7 +104,7 @@ def plan(trainer: Trainer, devices: Devices, mfu: float = MFU) -> Iterator[str]:
     flops = trainer.flops_per_token()
     work = ((flops, "a token"), (flops * tokens / steps, "a step"), (flops * tokens, "in all"))
     yield "work: " + ", ".join(f"{_amount(number)}FLOP {of}" for number, of in work)
-    yield f"run: {steps:,} steps, {tokens:,.0f} tokens, {trainer.epochs()}"
+    yield f"run: {steps:,} steps, {tokens:,.0f} tokens, {trainer.epochs(steps)}"
     if devices.kind:
         seconds = flops * tokens / (mfu * devices.kind.flops * trainer.mesh.size)
         yield f"time: {duration(seconds)} at {mfu:.0%} of {_amount(devices.kind.flops)}FLOP/s a device (--mfu)"

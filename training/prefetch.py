@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import jax
+
 from training.step import Batch
 
 AHEAD = 2  # batches that are made, or in the making, before they are asked for
@@ -26,7 +28,9 @@ def prefetch(make: Callable[[int], Batch], steps: range) -> Iterator[Iterator[Ba
             while waiting:
                 batch = waiting.popleft()
                 waiting.extend(thread.submit(make, step) for step in itertools.islice(to_make, 1))
-                yield batch.result()
+                with jax.profiler.TraceAnnotation("waiting for a batch"):
+                    rows = batch.result()
+                yield rows
 
         try:
             yield batches()

@@ -170,6 +170,9 @@ def test_text_shorter_than_a_sequence_is_refused_with_what_to_do(load):
         ({"valid_fraction": 0.0}, "valid_fraction=0.0 must be between 0 and 1"),
         ({"valid_fraction": 1.0}, "valid_fraction=1.0 must be between 0 and 1"),
         ({"sequence_length": 1}, "sequence_length=1 must be at least 2"),
+        ({"subword_sampling": 1.5}, "subword_sampling=1.5 must be in"),
+        ({"subword_copies": 0}, "subword_copies=0 must be at least 1"),
+        ({"subword_seed": -1}, "subword_seed=-1 must be from 0 to 4294967295"),
     ],
 )
 def test_options_out_of_range_are_refused(changes, message):

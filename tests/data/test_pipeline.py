@@ -1,5 +1,6 @@
 """What is prepared is what training would select by itself, and does not depend on how the sources are cut."""
 
+import dataclasses
 import itertools
 import json
 import random
@@ -12,7 +13,7 @@ import data.pipeline
 from common.errors import ConfigError, UserError
 from data.corpus import DataConfig, load_corpus, tokenizer_sample
 from data.pipeline import file_names, prepare, refuse_places
-from data.prepared import read_prepared
+from data.prepared import read_prepared, write_manifest
 
 WORDS = (
     "the",
@@ -121,6 +122,60 @@ def test_variants_are_for_training_alone_on_both_routes(write, config, run, toke
     for valid in (corpus.valid, prepared.valid):
         assert sorted(texts_of(valid, tokenizer)) == sorted(texts_of(before.valid, tokenizer))
     assert load_corpus(config(source, augment=("swap=1",), augment_seed=1), tokenizer).fingerprint != corpus.fingerprint
+
+
+@pytest.mark.parametrize("augment", [(), ("swap=1",)])
+def test_drawn_pieces_are_for_training_alone_and_the_same_on_both_routes(write, config, run, tokenizer, augment):
+    source = write("a.jsonl", sentences(60))
+    options = config(source, dedup="exact", augment=augment, subword_sampling=0.5, subword_copies=3)
+    before = load_corpus(dataclasses.replace(options, subword_sampling=0.0), tokenizer)
+    corpus, prepared = load_corpus(options, tokenizer), run(options, shard_tokens=100)
+    assert prepared.manifest["fingerprint"] == corpus.fingerprint != before.fingerprint
+    np.testing.assert_array_equal(prepared.train[source].tokens[:], corpus.train[source].tokens)
+    texts, found = texts_of(before.train, tokenizer), texts_of(corpus.train, tokenizer)
+    assert found[::3] == found[1::3] == found[2::3] == texts
+    assert corpus.train[source].num_bytes == 3 * before.train[source].num_bytes
+    assert corpus.num_tokens > 3.5 * before.num_tokens  # drawn pieces are shorter
+    for valid in (corpus.valid[source], prepared.valid[source]):
+        np.testing.assert_array_equal(valid.tokens[:], before.valid[source].tokens)
+    others = [dataclasses.replace(options, **change) for change in ({"subword_seed": 1}, {"subword_sampling": 0.4})]
+    assert len({load_corpus(other, tokenizer).fingerprint for other in (options, *others)}) == 3
+
+
+def test_a_folder_from_before_an_option_came_to_be_is_not_taken_for_one_with_it(
+    write, config, run, tokenizer, tmp_path
+):
+    options = config(write("a.jsonl", sentences(60)))
+    manifest = run(options).manifest
+    (folder,) = tmp_path.glob("prepared*")
+    for name in manifest["files"]:
+        assert (folder / name).exists()
+    content = {name: value for name, value in manifest.items() if name not in ("format", "version", "files", "hash")}
+    content["options"] = {key: value for key, value in content["options"].items() if "subword" not in key}
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, content, {})
+    of_folder = dataclasses.replace(options, train=(str(folder),))
+    assert load_corpus(of_folder, tokenizer).fingerprint == manifest["fingerprint"]
+    with pytest.raises(
+        ConfigError, match=r"subword_sampling: 0\.0, not 0\.1\); give --config\.data\.subword_sampling=0\.0"
+    ):
+        load_corpus(dataclasses.replace(of_folder, subword_sampling=0.1), tokenizer)
+
+
+@pytest.mark.parametrize("dedup", ["none", "exact"])
+def test_the_tokenizer_is_trained_on_no_more_than_it_is_told(write, config, run, tokenizer_config, monkeypatch, dedup):
+    sources = (write("a.jsonl", sentences(300)), write("b.jsonl", sentences(300, 1)))
+    seen, train = [], data.corpus.train
+    for module in (data.corpus, data.pipeline):
+        monkeypatch.setattr(module, "train", lambda texts, given: seen.append(list(texts)) or train(seen[-1], given))
+    options, asked = config(sources, dedup=dedup), tokenizer_config(vocab_size=300, sample_bytes=8000)
+    load_corpus(options, asked)
+    run(options, asked)
+    assert all(6000 < sum(len(text.encode()) for text in texts) < 10_000 for texts in seen) and len(seen) == 2
+    numbers = [int(text.split()[-1].strip(".")) for text in seen[0]]
+    assert max(numbers) > 150 and sorted(numbers)[: len(numbers) // 2] != [
+        *range(len(numbers) // 2)
+    ]  # not the first ones
 
 
 def test_options_change_what_is_selected_and_the_cache_is_not_used(write, config, tokenizer, monkeypatch):

@@ -111,7 +111,7 @@ def test_every_option_is_either_looked_at_or_free(options, config):
         key for key in looked_at if key.startswith("data.")
     }
     known = {"valid", "valid_fraction", "text_field", "skip_bad", "clean", "dedup"}
-    known |= {"augment", "augment_copies", "augment_seed"}
+    known |= {"augment", "augment_copies", "augment_seed", "subword_sampling", "subword_copies", "subword_seed"}
     assert {key for key in looked_at if key.startswith("data.")} == {f"data.{name}" for name in known}
 
 

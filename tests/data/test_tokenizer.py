@@ -1,5 +1,9 @@
 import dataclasses
+import functools
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import example, given, settings
@@ -7,6 +11,7 @@ from hypothesis import strategies as st
 
 from common.errors import ConfigError, UserError
 from data.tokenizer import END_OF_TEXT, LINE_LENGTH, Tokenizer, train
+from tests.conftest import ROOT
 from tests.data.texts import TEXTS
 
 # All of Unicode but surrogates, which are no characters; the second has more of what tokenizers get wrong.
@@ -39,13 +44,6 @@ def test_many_texts_are_encoded_as_one(tokenizer, texts):
     assert tokenizer.encode_all(texts) == [tokenizer.encode(text) for text in texts]
 
 
-@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
-def test_other_kinds_of_model_give_back_text_too(tokenizer_config, model_type):
-    tokenizer = train(TEXTS, tokenizer_config(model_type=model_type, vocab_size=330))
-    for text in [*TEXTS, " 龘 \u2581\n\n  x ", "🙂\t1984"]:
-        assert tokenizer.decode(tokenizer.encode(text)) == text
-
-
 def test_half_a_character_is_refused(tokenizer):
     with pytest.raises(UserError, match=r"half a character, U\+D800 at 2"):
         tokenizer.encode("ab\ud800")
@@ -71,6 +69,27 @@ def test_equal_texts_and_configs_give_equal_bytes(tokenizer_config, model_type):
     assert train(iter(TEXTS), config).model == model
     assert train([*TEXTS, "over the lazy dog " * 9], config).model != model
     assert train(TEXTS, dataclasses.replace(config, split_digits=False)).model != model
+
+
+PROGRAM = """
+import os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
+from data.tokenizer import TokenizerConfig, train
+from tests.conftest import ROOT
+from tests.data.texts import TEXTS
+for kind in ("bpe", "unigram", "char", "byte"):
+    print(train(TEXTS, TokenizerConfig(320, kind, 0.98, True, True)).model.hex())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux lets a process have fewer cores")
+def test_every_process_trains_the_same_on_any_number_of_cores():
+    """SentencePiece sums in as many parts as it has threads: it must not take one for each core."""
+    done = [
+        subprocess.run([sys.executable, "-c", PROGRAM, cores], cwd=ROOT, capture_output=True, text=True, check=True)
+        for cores in ("1", "64")
+    ]
+    assert done[0].stdout == done[1].stdout and len(set(done[0].stdout.split())) == 4
 
 
 def test_a_kept_model_is_the_same_tokenizer(tokenizer):
@@ -101,6 +120,40 @@ def test_a_newline_is_a_piece_of_its_own(tokenizer):
     assert with_newline == [newline]
 
 
+def test_runs_of_spaces_are_pieces_where_asked_for(tokenizer_config):
+    code = ["def f(x):\n    if x:\n        return  x\n\t\tgo\n"] * 30
+    text = "        return  x\n\t\tgo"
+    counts = []
+    for space_pieces in (False, True):
+        tokenizer = train(code, tokenizer_config(vocab_size=290, space_pieces=space_pieces))
+        pieces = [tokenizer.piece(token) for token in tokenizer.encode(text)]
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+        assert any(set(piece) == {"\u2581"} and len(piece) > 1 for piece in pieces) == space_pieces
+        counts.append(len(pieces))
+    assert counts[1] <= counts[0] - 4
+
+
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+def test_user_symbols_are_never_cut_nor_joined(tokenizer_config, model_type):
+    texts = [*TEXTS, "a->b, c->d, e->f; the->the, 3.14 and C++"]
+    symbols = ("->", "C++", "3.14", ",")
+    tokenizer = train(texts, tokenizer_config(model_type=model_type, vocab_size=330, user_symbols=symbols))
+    pieces = [tokenizer.piece(token) for token in tokenizer.encode("x->the, C++3.14")]
+    assert [piece for piece in pieces if piece in symbols] == ["->", ",", "C++", "3.14"]
+    assert tokenizer.is_text[[tokenizer.encode(symbol)[-1] for symbol in symbols]].all()
+    assert tokenizer.vocab_size == 330
+
+
+def test_bytes_need_no_text_and_have_special_tokens_too(tokenizer_config):
+    config = tokenizer_config(model_type="byte", vocab_size=4096, special_tokens=("[MASK]", "<extra_id_0>"))
+    tokenizer = train([], config)
+    assert (
+        tokenizer.vocab_size == 260 and len(tokenizer.sentinels) == 1 and tokenizer.prefix == (tokenizer.end_of_text,)
+    )
+    assert tokenizer.encode("é[MASK]")[2:] == [tokenizer.mask] and not tokenizer.is_text[tokenizer.mask]
+    assert tokenizer.is_text.sum() == 256
+
+
 def test_special_tokens_have_no_text_and_no_text_gives_them(tokenizer):
     assert tokenizer.piece(tokenizer.end_of_text) == END_OF_TEXT
     assert tokenizer.decode([tokenizer.end_of_text]) == ""
@@ -123,8 +176,10 @@ def test_a_character_vocabulary_is_all_characters_and_no_more(tokenizer_config):
     assert tokenizer.encode("龘") == [tokenizer.unknown]
 
 
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
 @pytest.mark.parametrize("special_tokens", [(), ("[MASK]", "<extra_id_0>")])
-def test_a_vocabulary_that_is_too_large_says_what_is_possible(tokenizer_config, special_tokens):
+def test_a_vocabulary_that_is_too_large_says_what_is_possible(tokenizer_config, special_tokens, model_type):
+    tokenizer_config = functools.partial(tokenizer_config, model_type=model_type)
     with pytest.raises(ConfigError) as caught:
         train(TEXTS, tokenizer_config(special_tokens=special_tokens, vocab_size=5000))
     most = re.fullmatch(
@@ -170,10 +225,19 @@ def test_a_line_of_any_length_counts(tokenizer_config):
     [
         (
             {"model_type": "bpee"},
-            "model_type='bpee' is not known (did you mean 'bpe'?); choose from: bpe, char, unigram",
+            "model_type='bpee' is not known (did you mean 'bpe'?); choose from: bpe, byte, char, unigram",
         ),
         ({"vocab_size": 2, "byte_fallback": False}, "vocab_size=2 must be at least 3"),
         ({"vocab_size": 259}, "vocab_size=259 must be above 259 with byte_fallback"),
+        ({"model_type": "byte", "vocab_size": 257}, "vocab_size=257 must be above 257 with byte_fallback"),
+        ({"model_type": "byte", "byte_fallback": False}, "model_type='byte' has nothing but bytes"),
+        ({"model_type": "byte", "user_symbols": ("->",)}, "user_symbols: model_type='byte' has no pieces but bytes"),
+        ({"user_symbols": ("[MASK]",)}, "user_symbols: '[MASK]' looks special; put it in special_tokens"),
+        ({"user_symbols": ("a b",)}, "user_symbols: 'a b' must be printable characters without spaces"),
+        ({"user_symbols": ("",)}, "user_symbols: '' must be printable characters"),
+        ({"user_symbols": ("->", "->")}, "user_symbols: each must be there only once"),
+        ({"user_symbols": ("->",), "vocab_size": 260}, "vocab_size=260 must be above 260"),
+        ({"sample_bytes": 0}, "sample_bytes=0 must be at least 1, or None"),
         ({"character_coverage": 0.5}, "character_coverage=0.5 must be in [0.98, 1]"),
         ({"character_coverage": 1.1}, "character_coverage=1.1 must be in [0.98, 1]"),
     ],

@@ -119,3 +119,22 @@ def test_an_exported_tokenizer_of_ours_begins_and_ends_a_text_as_before(layers):
     theirs = HfTokenizer(export_tokenizer(ours, config))
     prompts = ["the [MASK] cat", "[MASK]你好 🙂"]
     assert encode_prompts(prompts, config, theirs) == encode_prompts(prompts, config, ours)
+
+
+@pytest.mark.parametrize("model_type", ["bpe", "unigram", "char", "byte"])
+def test_an_exported_tokenizer_of_each_kind_writes_text_as_before(model_type):
+    changes = {} if model_type == "byte" else {"user_symbols": ("->", "3.14"), "space_pieces": True}
+    texts = ["the cat -> 你好 3.14\n        if x:\n\tgo"] * 20
+    asked = {
+        "vocab_size": 279 if model_type == "unigram" else 295,
+        "model_type": model_type,
+        "special_tokens": ("[MASK]",),
+        **changes,
+    }
+    ours = train(texts, TokenizerConfig(character_coverage=1.0, byte_fallback=True, split_digits=True, **asked))
+    theirs = HfTokenizer(export_tokenizer(ours, TransformerConfig(320, 32, 8, 1, decoder_layers=1)))
+    for text in (texts[0], "  a->the[MASK]3.141 🙂\n\n", "\0\x7f\u2047 <", "the\u3000cat 龘", ""):
+        assert theirs.encode(text) == ours.encode(text)
+        assert theirs.decode(theirs.encode(text)) == ours.decode(ours.encode(text)).replace("[MASK]", "")
+    assert theirs.encode("the [MASK]")[-1] == ours.mask == theirs.mask
+    assert (theirs.is_text == ours.is_text).all()

@@ -3,40 +3,31 @@
 import json
 import re
 import shutil
+import signal
 import socket
 from pathlib import Path
 
 import pytest
 
+from common.errors import ConfigError
+from training.distributed import join_processes
 from training.metrics_writer import read_metrics
 
 ROOT = Path(__file__).parent.parent.parent
-DRIVER = f"""
-import sys
-sys.path.insert(0, {str(ROOT)!r})
-coordinator, index = sys.argv.pop(1), int(sys.argv.pop(1))
-import jax
-jax.distributed.initialize(coordinator, 2, index)
-assert jax.process_count() == 2 and jax.local_device_count() == 2
-import train
-from common.command import run_command
-run_command(train.main)
-"""
 # What the collectives' own threads print, a phrase at a time and into each other's lines.
 GLOO = re.compile(r"\[Gloo\]|Rank|is connected to|peer ranks\.|Expected number of connected|peer ranks|is :|[\d\s]")
 
 
 @pytest.fixture
-def start_two(start, tmp_path):
+def start_two(start):
     """`start_two(**changes)`: one run in two processes of two devices each."""
 
     def begin(**changes):
-        driver = tmp_path / "driver.py"
-        driver.write_text(DRIVER)
         with socket.socket() as free:
             free.bind(("localhost", 0))
             address = f"localhost:{free.getsockname()[1]}"
-        return [start(script=(str(driver), address, str(index)), devices=2, **changes) for index in range(2)]
+        train = str(ROOT / "train.py")
+        return [start(script=(train, f"--distributed={address},2,{index}"), devices=2, **changes) for index in range(2)]
 
     return begin
 
@@ -79,3 +70,30 @@ def test_two_processes(start, start_two, tmp_path, mesh):
         assert "resuming at step 3 of 6" in process.stderr
     for run in ("one", "two"):
         assert losses(tmp_path / run) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_both_at_the_same_step(start, start_two, tmp_path):
+    changes = {"training__num_steps": 20_000, "training__eval_every": 10_000, "training__checkpoint_every": 10_000}
+    changes |= {"training__log_every": 5, "optimizer__schedule": "constant", "mesh__data": -1}
+    two = start_two(workdir="two", **changes)
+    two[0].until(r"step 10/")
+    two[1].send(signal.SIGTERM)
+    assert [process.wait() for process in two] == [128 + signal.SIGTERM] * 2
+    step = int(re.search(r"saved step (\d+); run the same command again", two[0].stderr)[1])
+    assert step >= 10 and step % 5 == 0
+    assert [int(path.name) for path in (tmp_path / "two/checkpoints").iterdir() if path.name.isdigit()] == [step]
+    for process in two:
+        assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("text", ["localhost,2,0", "localhost:1234,2", "localhost:1234,2,2", ""])
+def test_places_that_are_none_are_refused(text):
+    with pytest.raises(ConfigError, match=r"--distributed=.* is not ADDRESS:PORT,COUNT,NUMBER"):
+        join_processes(text)
+
+
+def test_without_a_cluster_it_says_what_to_give(command):
+    done = command("train.py", "--config", "configs/tiny.py", "--distributed", cwd=None)
+    assert done.returncode == 1 and "--distributed=ADDRESS:PORT,COUNT,NUMBER" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,80 @@
+"""How much of the learning rate each parameter gets: none where it is frozen, less in lower layers where that is asked for."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from common.errors import require
+from model.parameters import parameter_path
+
+STACKED = "/blocks/"  # in the path of arrays [L, ...] that hold all layers of a stack
+
+
+def layer_rates(params: Any, frozen: Sequence[str] = (), layer_decay: float = 1.0) -> Any:
+    """Of each array, float32, what its updates are multiplied by: [1, ...], or [L, 1, ...] where it holds L layers.
+
+    With `layer_decay` d, layer l of L gets d^(L - l), counted from 0; what comes before the layers d^(L + 1) of the deepest
+    stack, what comes after them 1 (Clark et al. 2020, arXiv:2003.10555, appendix A).
+
+    Args:
+        frozen: regular expressions, searched for in paths such as `decoder/blocks/0/mlp/up/kernel`.
+
+    Raises:
+        ConfigError: an expression that is none, that matches nothing, or with which all is frozen.
+    """
+    patterns = []
+    for pattern in frozen:
+        try:
+            patterns.append(re.compile(pattern))
+        except re.error as error:
+            require(False, f"optimizer.frozen: {pattern!r} is no regular expression ({error})")
+    leaves = [(parameter_path(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
+    depth = max((leaf.shape[0] for path, leaf in leaves if STACKED in path), default=0)
+    matched = set()
+
+    def rate(path: str, exponent: int) -> float:
+        found = [pattern for pattern in patterns if pattern.search(path)]
+        matched.update(found)
+        return 0.0 if found else layer_decay**exponent
+
+    def rates(path, leaf) -> np.ndarray:
+        path = parameter_path(path)
+        if STACKED in path:
+            size, (stack, name) = leaf.shape[0], path.split(STACKED, 1)
+            values = [rate(f"{stack}{STACKED}{layer}/{name}", size - layer) for layer in range(size)]
+        else:
+            values = [rate(path, depth + 1 if "embedding" in path else 0)]
+        return np.array(values, np.float32).reshape(-1, *[1] * (leaf.ndim - 1))
+
+    tree = jax.tree_util.tree_map_with_path(rates, params)
+    for pattern in patterns:
+        require(
+            pattern in matched,
+            f"optimizer.frozen: {pattern.pattern!r} matches no parameter; they have names such as "
+            f"{', '.join(path.replace(STACKED, STACKED + '0/') for path, _ in leaves[:3])}",
+        )
+    require(any(rates.any() for rates in jax.tree.leaves(tree)), "optimizer.frozen: nothing is left to train")
+    return tree
+
+
+def with_layer_rates(
+    optimizer: optax.GradientTransformation, frozen: Sequence[str], layer_decay: float
+) -> optax.GradientTransformation:
+    """The optimizer, with its updates multiplied by `layer_rates`. It never sees the gradients of what is frozen, and keeps
+    no state for arrays that are wholly so."""
+
+    def rates_of(tree):
+        return layer_rates(tree, frozen, layer_decay)
+
+    def multiply(updates, _):
+        return jax.tree.map(lambda update, rate: update * rate, updates, rates_of(updates))
+
+    def drop_frozen(updates, _):
+        return jax.tree.map(lambda update, rate: update * (rate > 0), updates, rates_of(updates))
+
+    learns = optax.masked(optimizer, lambda tree: jax.tree.map(lambda rate: bool(rate.any()), rates_of(tree)))
+    return optax.chain(optax.stateless(drop_frozen), learns, optax.stateless(multiply))
