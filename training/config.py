@@ -226,6 +226,8 @@ def harmful_changes(before: Settings, after: Settings) -> list[str]:
 
     before, after = plain(before), plain(after)
     harmless = set(HARMLESS)
+    if not after.get("data.weights"):  # they go by the order of the sources
+        harmless |= {"data.train", "data.valid"}  # where the text lies; what it is, its fingerprint tells
     if after.get("optimizer.schedule") in ("constant", "rsqrt"):
         harmless.add("training.num_steps")  # the schedule does not look at the end
     if not after.get("model.dropout"):
