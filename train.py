@@ -8,7 +8,6 @@ Run again, it resumes. configs/base.py lists every key.
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
 from common.command import Parser, read_overrides, run_command
@@ -61,7 +60,10 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 def main() -> int:
     flags, overrides = parse(sys.argv[1:])
     if flags.plan is not None:
-        print_plan(flags, overrides)
+        from training.plan import plan_run
+
+        for line in plan_run(flags.config, overrides, flags.plan, flags.mfu):
+            print(line, flush=True)
         return 0
     if flags.distributed is not None:
         from training.distributed import join_processes
@@ -90,6 +92,8 @@ def main() -> int:
         corpus = load(config.data, tokenizer, folder.classes(), display.say)
         if corpus.skipped is not None and corpus.skipped.count:
             display.warn(corpus.skipped.summary())
+        if both := set(config.data.train) & set(config.data.valid):
+            display.warn(f"data.valid names what is trained on too: {', '.join(sorted(both))}")
         config = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
 
         def write_samples(params) -> list[str]:
@@ -114,33 +118,6 @@ def main() -> int:
             raise ConfigError(f"training.sample_prompts: {error}") from error
         folder.begin(settings, corpus.tokenizer, corpus.origin)
         return trainer.train()
-
-
-def print_plan(flags: argparse.Namespace, overrides: list[str]) -> None:
-    """What the run would take; nothing is trained or written."""
-    from training.plan import Devices, plan
-
-    devices = Devices.read(flags.plan)
-    devices.pretend()
-
-    from data.labelled import load
-    from training.config import build_config
-    from training.display import Display
-    from training.init_from import settle
-    from training.loop import Trainer
-    from training.run_folder import RunFolder
-    from training.settings import load_settings
-
-    settings, source = settle(load_settings(flags.config, overrides), overrides, None)
-    settings = devices.settings(settings)
-    config = build_config(settings)
-    display = Display()
-    corpus = load(config.data, config.tokenizer if source is None else source.tokenizer(), (), display.say)
-    config = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, corpus, RunFolder(folder), display, lambda params: [])
-        for line in plan(trainer, devices, flags.mfu):
-            print(line, flush=True)
 
 
 if __name__ == "__main__":

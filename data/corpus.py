@@ -63,6 +63,9 @@ class DataConfig:
         object.__setattr__(self, "train", split_sources(self.train))
         object.__setattr__(self, "valid", split_sources(self.valid))
         require(len(self.train) > 0, "train is empty; give a file, a glob, or builtin:hsk")
+        for name, sources in (("train", self.train), ("valid", self.valid)):
+            twice = [source for number, source in enumerate(sources) if source in sources[:number]]
+            require(not twice, f"{name} names {', '.join(twice)} twice; data.weights can make a source count for more")
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
         require(self.text_field != "", "text_field is empty; name the field that holds the text")
@@ -123,8 +126,8 @@ class DataConfig:
 
 def _require_weights(weights: Sequence[float], sources: Sequence[str], section: str) -> None:
     require(
-        not weights or len(weights) == len(sources) == len(set(sources)),
-        f"{section}weights={weights} must be one number for each of the {len(sources)} different sources of data.train",
+        not weights or len(weights) == len(sources),
+        f"{section}weights={weights} must be one number for each of the {len(sources)} sources of data.train",
     )
 
 

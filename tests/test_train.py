@@ -37,6 +37,15 @@ def test_what_is_left_out_is_told_once(command, tmp_path):
     ]
 
 
+def test_text_that_is_trained_on_and_validates_is_told(command, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("The cat sees the dog. The dog sees the cat.\n\n" * 40)
+    small = ("--config.tokenizer.model_type=char", "--config.tokenizer.byte_fallback=False")
+    sources = (f"--config.data.train={text}", f"--config.data.valid={text}", "--config.training.sample_prompts=()")
+    done = command("train.py", *SHORT, "--workdir", str(tmp_path / "run"), *small, *sources, cwd=None)
+    assert done.returncode == 0 and f"warning: data.valid names what is trained on too: {text}" in done.stderr
+
+
 def test_no_sample_prompts_no_samples(command, tmp_path):
     none = "--config.training.sample_prompts=()"
     done = command("train.py", *SHORT, "--workdir", str(tmp_path / "run"), none, cwd=None)

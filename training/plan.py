@@ -3,20 +3,25 @@
 import dataclasses
 import math
 import re
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 
 from common.errors import require
+from data.labelled import load
 from model.config import REMAT_POLICIES
 from model.parameters import parameter_path
 from tasks import TASKS
-from training.config import Settings
-from training.display import duration
+from training.config import Settings, build_config
+from training.display import Display, duration
 from training.hardware import KINDS, Kind, device_memory, find_kind
+from training.init_from import settle
 from training.loop import Trainer
 from training.model_size import count_parameters
+from training.run_folder import RunFolder
+from training.settings import load_settings
 from training.sharding import batch_divisor
 from training.step import compile_train_step, make_train_step
 
@@ -60,6 +65,26 @@ class Devices:
         if self.kind is None or settings["model"].get("dtype") != "auto":
             return settings
         return settings | {"model": settings["model"] | {"dtype": "bfloat16"}}
+
+
+def plan_run(config_file: str, overrides: Sequence[str], devices: str, mfu: float) -> Iterator[str]:
+    """The lines of the forecast of a run that would begin, on `devices` as `Devices.read` takes them. Nothing is written.
+
+    Called before JAX looks for devices.
+
+    Raises:
+        ConfigError, UserError: as the run itself.
+    """
+    target = Devices.read(devices)
+    target.pretend()
+    display = Display()
+    settings, source = settle(load_settings(config_file, overrides), overrides, None)
+    settings = target.settings(settings)
+    config = build_config(settings)
+    corpus = load(config.data, config.tokenizer if source is None else source.tokenizer(), (), display.say)
+    config = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
+    with tempfile.TemporaryDirectory() as folder:
+        yield from plan(Trainer(config, corpus, RunFolder(folder), display, lambda params: []), target, mfu)
 
 
 def plan(trainer: Trainer, devices: Devices, mfu: float = MFU) -> Iterator[str]:

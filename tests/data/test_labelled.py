@@ -111,7 +111,7 @@ def test_the_built_in_sentences(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"body": "one"}], r'a\.jsonl, line 1: no "kind" field; .* \(of labels: data\.label_field\)'),
+        ([{"body": "one"}], r'a\.jsonl, line 1: no "kind" field, only .body.; .* \(of labels: data\.label_field\)'),
         ([{"kind": "one"}], r'a\.jsonl, line 1: no "body" field'),
         (
             [ROWS[0], ROWS[1] | {"kind": None}],

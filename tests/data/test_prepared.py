@@ -100,7 +100,7 @@ def test_options_of_training_are_free(load):
     changes = {"sequence_length": 8, "cache_dir": "elsewhere", "packing": "pad", "on_end": "stop", "temperature": 2.0}
     assert load(**changes).fingerprint == fingerprint
     assert load(weights=(1.0,)).fingerprint == fingerprint
-    with pytest.raises(ConfigError, match="must be one number for each of the 1 different sources"):
+    with pytest.raises(ConfigError, match="must be one number for each of the 1 sources"):
         load(weights=(1.0, 2.0))
 
 

@@ -249,6 +249,10 @@ def test_weights_from_the_command_line(text, weights):
         ({"data__train": " , "}, "data.train is empty"),
         ({"data__text_field": ""}, "data.text_field is empty; name the field that holds the text"),
         ({"data__sequence_length": 0}, "data.sequence_length=0 must be at least 2"),
+        (
+            {"data__train": "a.txt,b.txt,a.txt"},
+            "data.train names a.txt twice; data.weights can make a source count for more",
+        ),
         ({"data__valid_fraction": 2}, "data.valid_fraction=2.0 must be between 0 and 1"),
         (
             {"data__packing": "bestfit"},
@@ -258,11 +262,7 @@ def test_weights_from_the_command_line(text, weights):
         ({"data__temperature": 0}, "data.temperature=0.0 must be above 0"),
         (
             {"data__weights": (1, 2, 3)},
-            "data.weights=(1.0, 2.0, 3.0) must be one number for each of the 2 different sources",
-        ),
-        (
-            {"data__train": ("a.txt", "a.txt"), "data__weights": (1, 2)},
-            "data.weights=(1.0, 2.0) must be one number for each of the 2 different sources",
+            "data.weights=(1.0, 2.0, 3.0) must be one number for each of the 2 sources",
         ),
         (
             {"data__weights": (1, 0)},
