@@ -37,8 +37,8 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def train(config_file: str, workdir: str | None, overrides: list[str]) -> int:
     from data.builtin import attribution
-    from data.sources import read_documents
-    from data.word_text import read_words
+    from data.skipped import Skipped
+    from data.word_text import read_words, texts_for_words
     from training.config import build_config
     from training.display import Display
     from training.run_folder import RunFolder
@@ -51,7 +51,10 @@ def train(config_file: str, workdir: str | None, overrides: list[str]) -> int:
     with folder.lock():
         folder.refuse_changes(settings)
         display.say(f"{config_file} -> {folder.path}")
-        text = read_words((document.text for document in read_documents(config.data.train)), config.words.min_count)
+        skipped = Skipped() if config.data.skip_bad else None
+        text = read_words(texts_for_words(config.data, skipped), config.words.min_count)
+        if skipped is not None and skipped.count:
+            display.warn(skipped.summary())
         trainer = WordTrainer(config, text, folder, display)
         sources = {source: attribution(source) for source in config.data.train}
         folder.begin(settings, text, {"sources": sources, "fingerprint": text.fingerprint})

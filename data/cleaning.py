@@ -138,7 +138,8 @@ class Sample:
 
     Attributes:
         rank: a hash of the document; the samples with the lowest are shown, whatever the order of the documents.
-        before, after: from where the two begin to differ; `after` is empty for a document that was dropped.
+        before, after: from where the two begin to differ, with … where text is left out; `after` is empty for a document that
+            was dropped, and of a copy it is the one that stays.
         dropped: whether it was.
     """
 
@@ -242,6 +243,10 @@ def _counted(stage: Stage, before: str, after: str | None, size: int, new_size: 
 def make_sample(rank: int, before: str, after: str | None) -> Sample:
     """A sample of a document's text before and after a step."""
     same = itertools.takewhile(bool, map(operator.eq, before, after or ""))
-    start = max(0, sum(same) - BEFORE)
+    start = 0 if before == after else max(0, sum(same) - BEFORE)
     stop = start + BEFORE + AFTER
-    return Sample(rank, before[start:stop], (after or "")[start:stop], after is None)
+
+    def excerpt(text: str) -> str:
+        return ("…" if start else "") + text[start:stop] + ("…" if len(text) > stop else "")
+
+    return Sample(rank, excerpt(before), excerpt(after) if after else "", after is None)

@@ -130,7 +130,7 @@ def find_remote(url: str, accept: Callable[[str], bool]) -> list[str]:
         if system.isfile(path):
             return [url]
         if system.isdir(path):
-            found = filter(accept, system.find(path))
+            found = (name for name in system.find(path) if accept(name) and not is_hidden(name.removeprefix(path)))
         else:
             found = (name for name, info in system.glob(path, detail=True).items() if info["type"] == "file")
         return [system.unstrip_protocol(name) + rest for name in sorted(found, key=lambda name: name.split("/"))]
@@ -163,8 +163,20 @@ def guarded(items: Iterable[T], place: str) -> Iterator[T]:
         number += 1
 
 
+def is_hidden(path: str) -> bool:
+    """Whether a name in a path begins with a dot: what editors, notebooks and systems keep for themselves."""
+    return any(name.startswith(".") for name in path.split(os.sep))
+
+
+def is_file_or_lost(path: str | Path) -> bool:
+    """Whether what a folder lists is a file, or a link that leads nowhere, which is told where it is read; no pipe or such."""
+    return os.path.isfile(path) or not os.path.exists(path)
+
+
 def files_below(folder: str, accept: Callable[[str], bool]) -> list[str]:
-    """The files in a folder and those in it that are accepted by name, sorted.
+    """The files in a folder and those in it that are accepted by name, sorted; without hidden ones, as in a glob.
+
+    Links are followed, to each folder once.
 
     Raises:
         UserError: one of the folders cannot be read.
@@ -173,5 +185,10 @@ def files_below(folder: str, accept: Callable[[str], bool]) -> list[str]:
     def refuse(error: OSError):
         raise UserError(f"cannot read the folder {error.filename}: {error.strerror}") from error
 
-    found = (Path(parent, name) for parent, _, names in os.walk(folder, onerror=refuse) for name in names)
-    return [str(path) for path in sorted(found) if accept(path.name) and os.path.isfile(path)]
+    found, seen = [], set()
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        known = os.path.realpath(parent) in seen
+        seen.add(os.path.realpath(parent))
+        folders[:] = [] if known else sorted(name for name in folders if not is_hidden(name))
+        found += [] if known else [Path(parent, name) for name in names if not is_hidden(name)]
+    return [str(path) for path in sorted(found) if accept(path.name) and is_file_or_lost(path)]

@@ -53,7 +53,8 @@ def is_prepared(source: str) -> bool:
         UserError: it has a manifest that cannot be read.
     """
     path = Path(os.path.expanduser(source)) / MANIFEST
-    return path.is_file() and read_json(path, REMEDY).get("format") == FORMAT
+    # os.path: where its folder may not be looked into, reading the source says so.
+    return os.path.isfile(path) and read_json(path, REMEDY).get("format") == FORMAT
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str, Any]:

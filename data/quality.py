@@ -59,8 +59,8 @@ def num_units(text: str) -> int:
 
 def word_length(value: str) -> Function:
     """From `SHORTEST+LONGEST`: bounds of the mean length of words. A text mostly of a script without spaces stays."""
-    shortest, _, longest = value.partition("+")
-    low, high = number(shortest), number(longest)
+    shortest, plus, longest = value.partition("+")
+    low, high = number(shortest), number(longest) if plus else -1.0
     if low > high:
         raise ValueError(f"{value!r} must be SHORTEST+LONGEST, such as 3+10")
 

@@ -18,7 +18,7 @@ Numbered = Iterator[tuple[int, Any]]  # what stands in the text's place of a lin
 
 MAX_CSV_FIELD = 1 << 24  # characters; a quote that is never closed swallows no more
 PARQUET_ROWS = 64  # decoded at a time
-FIELD_REMEDY = "or name another field: --config.data.text_field=NAME"
+FIELD_REMEDY = "or name another field: --config.data.text_field=NAME (of labels: data.label_field)"
 
 
 class Format(NamedTuple):
@@ -52,7 +52,8 @@ def check_texts(values: Iterable[tuple[int, Any]], field: str, place: str, repor
     for number, value in values:
         try:
             if not isinstance(value, str):
-                raise UserError(f'"{field}" is {type(value).__name__}, not a string')
+                kind = "null" if value is None else type(value).__name__
+                raise UserError(f'"{field}" is {kind}, not a string')
             check_characters(value)
         except UserError as error:
             report(UserError(f"{place} {number}: {error}"))
@@ -63,9 +64,13 @@ def check_texts(values: Iterable[tuple[int, Any]], field: str, place: str, repor
 
 def no_column(field: str, names: Iterable[str]) -> str:
     """The message where a table lacks the field."""
-    names = list(names)
-    some = ", ".join(map(repr, names[:8])) + (", …" if len(names) > 8 else "")
-    return f'no "{field}" column, only {some or "none"}; rename one, {FIELD_REMEDY}'
+    return f'no "{field}" column, only {_some(names)}; rename one, {FIELD_REMEDY}'
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first of the names that there are."""
+    names = [repr(name)[:40] for name in names]
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "") or "none"
 
 
 def _read_text(name: str, field: str, report: Report) -> Numbered:
@@ -94,16 +99,18 @@ def read_jsonl(name: str, field: str, report: Report = stop, remedy: str = "") -
             continue
         try:
             check_utf8(name, number, line)
-            value = json.loads(line.strip("\n"))[field]
+            record = json.loads(line.strip("\n"))
         except UserError as error:
             report(error)
         except (ValueError, RecursionError) as error:
             report(UserError(f"{name}, line {number}: not JSON ({getattr(error, 'msg', error)})"))
-        except (KeyError, TypeError):
-            message = f'no "{field}" field; each line must be {{"{field}": "…"}}{remedy}'
-            report(UserError(f"{name}, line {number}: {message}"))
         else:
-            yield number, value
+            if isinstance(record, dict) and field in record:
+                yield number, record[field]
+                continue
+            others = f", only {_some(record)}" if isinstance(record, dict) else ""
+            message = f'no "{field}" field{others}; each line must be {{"{field}": "…"}}{remedy}'
+            report(UserError(f"{name}, line {number}: {message}"))
 
 
 def _read_csv(name: str, field: str, report: Report) -> Numbered:

@@ -1,5 +1,6 @@
 """What people read about a prepared folder: report.md, with pictures and samples; the manifest says the same to programs."""
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,10 @@ import numpy as np
 
 from common.files import write_whole
 
+CHINESE_FONTS = (  # as far as one is installed, for the names of sources
+    *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei"),
+    *("WenQuanYi Zen Hei", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "Arial Unicode MS"),
+)
 BARS = 0.4  # inches of a picture for each bar
 
 
@@ -41,7 +46,7 @@ def write_report(folder: Path, content: Mapping[str, Any], lengths: Mapping[str,
     if content["skipped"] is not None:
         skipped = content["skipped"]
         parts += [f"{skipped['count']:,} lines, rows or files could not be read and were left out (`data.skip_bad`)."]
-        parts += ["\n".join(f"- {line(example)}" for example in skipped["examples"])] if skipped["examples"] else []
+        parts += ["\n".join(f"- {literal(example)}" for example in skipped["examples"])] if skipped["examples"] else []
     parts += ["## Stages", markdown(*stage_table(stages))]
     taken = {f"{number}. {stage['name']}": 100 * taken_share(stage) for number, stage in enumerate(stages) if number}
     if taken:
@@ -50,13 +55,15 @@ def write_report(folder: Path, content: Mapping[str, Any], lengths: Mapping[str,
     parts += [
         "## Tokens",
         markdown(*split_table(splits)),
+        *_variants(content),
         "![Lengths of documents](lengths.png)",
         "![Tokens a byte](tokens_a_byte.png)",
     ]
     samples = [row for stage in stages for row in sample_rows(stage)]
     if samples:
-        parts += ["## Samples", markdown(("stage", "what", "before", "after"), samples)]
-    options = "\n".join(f"- `{key}`: {line(repr(value))}" for key, value in content["options"].items())
+        parts += ["## Samples", "Text before a stage and after it; of a copy, what was dropped and what stays instead."]
+        parts += [markdown(("stage", "what", "before", "after"), samples)]
+    options = "\n".join(f"- `{key}`: {literal(repr(value))}" for key, value in content["options"].items())
     parts += ["## Options", options]
     write_whole(folder / "report.md", "\n\n".join(parts) + "\n")
 
@@ -91,8 +98,9 @@ def taken_share(stage: Mapping[str, Any]) -> float:
 
 def sample_rows(stage: Mapping[str, Any]) -> Iterable[Sequence[str]]:
     for sample in stage["samples"]:
-        before, after = (line(sample[name]) for name in ("before", "after"))
-        yield stage["name"], "dropped" if sample["dropped"] else "changed", before, after
+        before, after = (literal(sample[name]) for name in ("before", "after"))
+        what = ("copy" if sample["after"] else "dropped") if sample["dropped"] else "changed"
+        yield stage["name"], what, before, after
 
 
 def line(text: str) -> str:
@@ -100,6 +108,23 @@ def line(text: str) -> str:
     return "".join(" " if char.isspace() and char != "\n" else char for char in text.replace("|", "\\|")).replace(
         "\n", "↵"
     )
+
+
+def literal(text: str) -> str:
+    """The same, as it is: no mark or tag in it is taken for Markdown's; between more backticks than it has in a row."""
+    text = line(text)
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{space}{text}{space}{ticks}" if text else ""
+
+
+def _variants(content: Mapping[str, Any]) -> list[str]:
+    """How many of the documents were made by augmentation, since no stage counts them."""
+    if not content["options"]["data.augment"]:
+        return []
+    copies = content["options"]["data.augment_copies"]
+    documents = sum(part["documents"] for part in content["splits"]["train"].values())
+    return [f"{documents * copies // (copies + 1):,} of the documents to train on are variants (`data.augment`)."]
 
 
 def markdown(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -135,6 +160,10 @@ def draw_lengths(picture: Path, lengths: Mapping[str, Sequence[np.ndarray]]) -> 
     for split, parts in lengths.items():
         axes.hist(np.concatenate(parts), edges, label=split, alpha=0.7)
     axes.set(xscale="log", yscale="log", xlabel="tokens a document", ylabel="documents")
+    axes.set_ylim(bottom=0.5)  # a single document has a bar, too
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:,.0f}")
+        axis.set_minor_formatter("")
     axes.legend()
     save()
 
@@ -149,15 +178,20 @@ def draw_bars(picture: Path, values: Mapping[str, float], label: str) -> None:
 
 
 def _picture(path: Path, height: float):
-    from matplotlib.figure import Figure  # half a second to import, and needed only at the end
+    import matplotlib  # half a second to import, and needed only at the end
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import fontManager
 
     figure = Figure(figsize=(8, height), layout="constrained")
     axes = figure.subplots()
     axes.grid(alpha=0.3)
+    axes.set_axisbelow(True)
+    installed = {font.name for font in fontManager.ttflist}
+    fonts = [*matplotlib.rcParams["font.sans-serif"], *(name for name in CHINESE_FONTS if name in installed)]
 
     def save() -> None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # of names that the font lacks
+        with warnings.catch_warnings(), matplotlib.rc_context({"font.sans-serif": fonts}):
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # of names that no font has
             figure.savefig(path, dpi=110)
 
     return axes, save

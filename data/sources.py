@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from common.errors import ConfigError, UserError, nearest
 from data.builtin import BUILTIN, read_builtin
 from data.document import Document
-from data.files import COMPRESSIONS, files_below, find_remote, is_url
+from data.files import COMPRESSIONS, files_below, find_remote, is_file_or_lost, is_url
 from data.hub import PREFIX, read_hub
 from data.readers import IN_FOLDERS, is_text_file, read_file
 from data.skipped import Report, Skipped, stop
@@ -63,6 +63,16 @@ def require_text(source: str, documents: int, skipped: Skipped | None) -> None:
         raise UserError(f"{source} holds no text, only white space; give a source that has some")
 
 
+def _refuse_unreadable(path: str) -> None:
+    """Raises UserError where there may be something at a path, but its folder may not be looked into."""
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError):
+        return
+
+
 def find_files(source: str) -> list[str]:
     """The files that a path, a folder (those whose endings tell a format), a glob or a URL of these names, sorted.
 
@@ -81,7 +91,13 @@ def find_files(source: str) -> list[str]:
             kinds = f"{', '.join(IN_FOLDERS)} file in it, nor one of these with {' or '.join(COMPRESSIONS)} at its end"
             raise ConfigError(f"the folder {source} has no {kinds}")
     else:
-        files = [name for name in sorted(glob.glob(path, recursive=True)) if os.path.isfile(name)]
+        found = sorted(glob.glob(path, recursive=True))
+        files = [name for name in found if is_file_or_lost(name)]
+        if found and not files:
+            raise ConfigError(
+                f"{source!r} matches no file, only folders, such as {found[0]}; add /**/*.txt or the like"
+            )
+        _refuse_unreadable(path)
     if not files:
         raise ConfigError(
             f"no data at {source!r}{nearest(source, BUILTIN)}: give a file, a folder or a glob that exists, "

@@ -4,12 +4,17 @@ import dataclasses
 import functools
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from common.errors import UserError, require
 from common.files import digest
+from data.cleaning import Cleaner
+from data.corpus import DataConfig
+from data.prepared import is_prepared
+from data.skipped import Skipped
+from data.sources import read_documents
 from data.words import split_words
 
 VOCABULARY = "vocabulary.txt"
@@ -57,6 +62,27 @@ class WordText:
     def fingerprint(self) -> str:
         """A hash of the words and of the text."""
         return digest(*self.words, self.ids.tobytes(), self.lines.tobytes())
+
+
+def texts_for_words(data: DataConfig, skipped: Skipped | None) -> Iterator[str]:
+    """The texts of `data.train`, read and cleaned as for a network, as a stream; a setting that has no say here is refused.
+
+    Args:
+        skipped: takes what is broken, which is then left out; None: the first of it is an error.
+
+    Raises:
+        ConfigError: a prepared folder, which holds tokens; copies to leave out, or variants to add.
+        UserError: what cannot be read, with file and line.
+    """
+    prepared = next(filter(is_prepared, data.train), None)
+    require(
+        prepared is None, f"data.train: {prepared} holds tokens, not words; name the sources that it was prepared from"
+    )
+    for name, none in (("dedup", "none"), ("augment", ())):
+        value = getattr(data, name)
+        require(value == none, f"data.{name}={value!r} does not change the text of word vectors; leave it at {none!r}")
+    documents = read_documents(data.train, data.text_field, skipped)
+    return (document.text for document in Cleaner(data.clean).clean(documents))
 
 
 def read_words(texts: Iterable[str], min_count: int) -> WordText:

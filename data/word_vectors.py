@@ -4,6 +4,7 @@
 after the word and a space. Files that end in .gz are unpacked as they are read.
 """
 
+import codecs
 import dataclasses
 import functools
 import gzip
@@ -75,8 +76,12 @@ def stream_word_vectors(path: str | Path) -> Iterator[Entry]:
     path = Path(path).expanduser()
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            first = file.readline(CHUNK)
+            first = file.readline(CHUNK).removeprefix(codecs.BOM_UTF8)
             header = _read_header(first)
+            if header is not None and 0 in header:
+                raise UserError(
+                    f"{path}, line 1: {header[0]} words of {header[1]} numbers; a file of vectors has some of each"
+                )
             if header is None:
                 yield from _read_text(file, path, first, None, None)
             elif _is_text(file, header[1]):

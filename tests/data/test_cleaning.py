@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import ConfigError, UserError
-from data.cleaning import SAMPLES, STEPS, Cleaner, Sample, Stage, add_stages, make_step
+from data.cleaning import SAMPLES, STEPS, Cleaner, Sample, Stage, add_stages, make_sample, make_step
 from data.document import Document
 from data.sources import read_documents
 
@@ -52,7 +52,8 @@ def test_a_step_with_its_default_is_the_step(name):
         ("min_words=many", "data.clean='min_words=many': 'many' must be a number, at least 0"),
         ("letters=-1", "'-1' must be a number, at least 0"),
         ("letters=nan", "must be a number"),
-        ("word_length=5", "must be a number"),
+        ("word_length=5", "'5' must be SHORTEST+LONGEST, such as 3+10"),
+        ("word_length=5+", "'' must be a number"),
         ("word_length=9+3", "'9+3' must be SHORTEST+LONGEST, such as 3+10"),
         ("top_ngrams=2", "'2' must be N:SHARE, such as 5:0.15; several are joined by +"),
         ("top_ngrams=0:1", "'0:1' must be N:SHARE"),
@@ -123,12 +124,18 @@ def test_counts_by_hand():
     ]
 
 
+def test_a_sample_of_equal_texts_begins_where_they_do():
+    assert make_sample(0, "今天天气很好。" * 5, "今天天气很好。" * 5).before == "今天天气很好。" * 5
+    assert make_sample(0, "ab" * 50, None) == Sample(0, "ab" * 40 + "…", "", True)
+
+
 def test_samples_show_where_the_text_begins_to_differ():
     cleaner = Cleaner(["urls"])
     text = f"{'x' * 500} at http://a.com, {'y' * 500}"
     assert cleaner.clean_text(text) is not None
     (sample,) = cleaner.stages[0].samples
-    assert sample.before.startswith("xxx") and " at http://a.com, yyy" in sample.before and len(sample.before) <= 80
+    assert sample.before.startswith("…xxx") and " at http://a.com, yyy" in sample.before and len(sample.before) <= 82
+    assert sample.before.endswith("yyy…")
     assert " at <url>, yyy" in sample.after and not sample.dropped
 
 

@@ -125,7 +125,7 @@ def test_the_field_has_the_name_that_is_given(source, home):
 
 def test_rows_without_text_are_named_or_left_out(home):
     datasets.Dataset.from_dict({"text": ["one", None, " ", "two"]}).save_to_disk("holes")
-    assert refusal("hf:holes") == 'hf:holes, row 2: "text" is NoneType, not a string'
+    assert refusal("hf:holes") == 'hf:holes, row 2: "text" is null, not a string'
     skipped = Skipped()
     assert texts("hf:holes", skipped=skipped) == ["one", "two"]
     assert skipped.count == 1

@@ -171,13 +171,15 @@ def test_json_is_refused_with_what_is_read(write, content):
         ('{"text": "one', "not JSON (Unterminated string starting at)"),
         (
             '{"txt": "one"}',
-            'no "text" field; each line must be {"text": "…"}, or name another field: --config.data.text_field=NAME',
+            'no "text" field, only \'txt\'; each line must be {"text": "…"}, or name another field: '
+            "--config.data.text_field=NAME (of labels: data.label_field)",
         ),
-        ('["text"]', 'no "text" field'),
+        ("{}", 'no "text" field, only none; each line'),
+        ('["text"]', 'no "text" field; each line must be {"text": "…"}'),
         ("3", 'no "text" field'),
         ("null", 'no "text" field'),
         ('{"text": 3}', '"text" is int, not a string'),
-        ('{"text": null}', '"text" is NoneType, not a string'),
+        ('{"text": null}', '"text" is null, not a string'),
         (r'{"text": "ab\ud83d"}', "the text has half a character, U+D83D at 2"),
     ],
 )
@@ -200,7 +202,9 @@ def test_jsonl_of_other_fields_is_read_by_their_name(write):
     assert next(reader) == (1, "one")
     with pytest.raises(UserError) as caught:
         next(reader)
-    assert str(caught.value) == f'{source}, line 2: no "prompt" field; each line must be {{"prompt": "…"}}'
+    assert (
+        str(caught.value) == f'{source}, line 2: no "prompt" field, only \'text\'; each line must be {{"prompt": "…"}}'
+    )
 
 
 # CSV.
@@ -261,7 +265,7 @@ def test_csv_without_the_column_is_refused_with_what_it_has(write):
     message = refusal(source)
     assert message == (
         f"{source}, line 2: no \"text\" column, only 'id', 'body'; "
-        "rename one, or name another field: --config.data.text_field=NAME"
+        "rename one, or name another field: --config.data.text_field=NAME (of labels: data.label_field)"
     )
 
 
@@ -295,7 +299,7 @@ def parquet(column: pyarrow.Array) -> bytes:
 
 def test_a_row_of_parquet_without_text_is_named(write):
     source = write("a.parquet", parquet(pyarrow.array(["one", None])))
-    assert refusal(source) == f'{source}, row 2: "text" is NoneType, not a string'
+    assert refusal(source) == f'{source}, row 2: "text" is null, not a string'
 
 
 def test_a_row_of_parquet_that_is_not_utf8_is_named(write):

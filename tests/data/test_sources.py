@@ -7,6 +7,8 @@ import pytest
 
 from common.errors import ConfigError
 from data.builtin import attribution
+from data.prepared import is_prepared
+from data.skipped import Skipped
 from data.sources import find_files, read_documents, split_sources
 from tests.data.forms import FORMS, READ, pack
 from tests.data.reading import documents, refusal, texts
@@ -145,12 +147,47 @@ def test_what_may_not_be_read_is_refused():
             assert refusal(str(file)) == refusal(folder) == f"cannot read {file}: Permission denied"
         with without_rights(inner):
             assert refusal(str(inner)) == refusal(folder) == f"cannot read the folder {inner}: Permission denied"
-            assert "no data at" in refusal(str(file), ConfigError)
+            assert refusal(str(file)) == f"cannot read {file}: Permission denied"
+            assert not is_prepared(str(file)) and not is_prepared(str(inner))
         assert texts(folder) == ["text"]
 
 
 def test_what_is_no_file_is_passed_over(write, tmp_path):
     write("folder/a.txt", "text")
     os.mkfifo(tmp_path / "folder/pipe.txt")
-    (tmp_path / "folder/nowhere.txt").symlink_to(tmp_path / "missing")
     assert find_files(f"{tmp_path}/folder") == find_files(f"{tmp_path}/folder/*") == [f"{tmp_path}/folder/a.txt"]
+
+
+def test_links_to_folders_are_followed_once(write, tmp_path):
+    write("folder/b/b.txt", "b")
+    write("elsewhere/c.txt", "c")
+    (tmp_path / "folder/a").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "folder/again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "folder/b/up").symlink_to(tmp_path / "folder")
+    assert texts(f"{tmp_path}/folder") == ["c", "b"]
+
+
+def test_a_link_that_leads_nowhere_is_told(write, tmp_path):
+    """What was meant to be read is missing: a disk that is not mounted, or a folder that was moved."""
+    write("folder/a.txt", "text")
+    lost = tmp_path / "folder/b.txt"
+    lost.symlink_to(tmp_path / "missing")
+    for source in (f"{tmp_path}/folder", f"{tmp_path}/folder/*.txt"):
+        assert refusal(source) == f"cannot read {lost}: No such file or directory"
+        skipped = Skipped()
+        assert texts(source, skipped=skipped) == ["text"] and skipped.count == 1
+
+
+def test_hidden_files_and_folders_are_left_out(write, tmp_path):
+    """Such as a notebook's checkpoints, which are copies, and what macOS puts beside a file."""
+    for name in ("a.txt", ".ipynb_checkpoints/a-checkpoint.txt", "b/._c.txt", "b/c.txt"):
+        write(f".mine/{name}", name)
+    assert texts(f"{tmp_path}/.mine") == texts(f"file://{tmp_path}/.mine") == ["a.txt", "b/c.txt"]
+    assert texts(f"{tmp_path}/.mine/b/._c.txt") == ["b/._c.txt"]
+
+
+def test_a_glob_of_folders_says_that_it_is_one(write, tmp_path):
+    write("2024/a.txt", "text")
+    message = f"'{tmp_path}/20*' matches no file, only folders, such as {tmp_path}/2024; add /**/*.txt or the like"
+    assert refusal(f"{tmp_path}/20*", ConfigError) == message
+    assert texts(f"{tmp_path}/20*/**/*.txt") == ["text"]

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from common.errors import ConfigError, UserError
-from data.word_text import PairBatches, WordsConfig, WordText, read_words
+from data.corpus import DataConfig
+from data.skipped import Skipped
+from data.word_text import PairBatches, WordsConfig, WordText, read_words, texts_for_words
 
 TEXTS = ["The cat and the dog.\nthe CAT", "我们今天 we\nonce"]
 
@@ -32,6 +34,33 @@ def test_words_are_counted_and_sorted():
     assert " ".join(text.words[word] for word in text.ids) == "the cat and the dog the cat 我们 今天 we once"
     assert text.lines.tolist() == [1, 1, 1, 1, 1, 2, 2, 3, 3, 3, 4]
     assert text.files["vocabulary.txt"].decode().splitlines()[:2] == ["the 3", "cat 2"]
+
+
+@pytest.fixture
+def data(tmp_path) -> DataConfig:
+    """Of a file whose texts are in a field `body`; of a bad line, too."""
+    source = tmp_path / "text.jsonl"
+    source.write_text('{"body": "<b>the  cat</b>"}\n{"id": 1}\n{"body": "once"}\n')
+    clean = ("html", "whitespace", "min_words=2")
+    return DataConfig((str(source),), (), 0.05, 16, "", text_field="body", skip_bad=True, clean=clean)
+
+
+def test_text_is_read_and_cleaned_as_the_config_says(data):
+    skipped = Skipped()
+    assert list(texts_for_words(data, skipped)) == ["the cat"] and skipped.count == 1
+    with pytest.raises(UserError, match=r'text\.jsonl, line 2: no "body" field'):
+        list(texts_for_words(data, None))
+
+
+def test_settings_that_would_do_nothing_are_refused(data, tmp_path):
+    for changes, message in (
+        ({"dedup": "exact"}, r"^data\.dedup='exact' does not change the text of word vectors; leave it at 'none'$"),
+        ({"augment": ("swap=0.1",)}, r"^data\.augment=\('swap=0\.1',\) does not change .*; leave it at \(\)$"),
+        ({"train": (str(tmp_path),)}, "holds tokens, not words; name the sources that it was prepared from$"),
+    ):
+        (tmp_path / "manifest.json").write_text('{"format": "zenformer tokens"}')
+        with pytest.raises(ConfigError, match=message):
+            texts_for_words(dataclasses.replace(data, **changes), None)
 
 
 def test_rare_words_are_left_out():

@@ -81,6 +81,14 @@ def test_words_with_spaces_are_read_from_the_right(tmp_path):
     assert read_word_vectors(path).words == ("the", ". . .")
 
 
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path, keyed):
+    """Windows' editors put one there."""
+    for header in (True, False):
+        keyed.save_word2vec_format(str(path := tmp_path / "vectors.txt"), binary=False, write_header=header)
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+        agree(read_word_vectors(path), keyed)
+
+
 def test_of_a_word_that_is_there_twice_the_first_counts(tmp_path):
     path = tmp_path / "glove.txt"
     path.write_text("a 1 2\nb 3 4\na 5 6\n")
@@ -114,6 +122,8 @@ BINARY = b"3 4\n" + b"".join(word + b" " + np.full(4, 0.3, np.float32).tobytes()
         (b"1 2\na 1 2\nb 1 2\n", "line 3: more than the 1 words that line 1 tells of"),
         (b"no vectors here\n", "line 1: a number is expected, not 'vectors'"),
         (b"alone\n", "line 1: 0 numbers after the word, not any"),
+        (b"0 0\n", "line 1: 0 words of 0 numbers; a file of vectors has some of each"),
+        (b"2 0\na\nb\n", "line 1: 2 words of 0 numbers"),
         (b"", "has 0 word vectors, not the one there should be"),
         (BINARY[:-3], "word 3 of 3: the file ends here; it is cut off"),
         (BINARY + b"d", "goes on after the 3 words that its first line tells of"),
