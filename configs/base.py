@@ -97,6 +97,7 @@ def get_config() -> ConfigDict:
                 "rate": 0.15,  # of the tokens
                 "mean_span_length": 3.0,  # span_corruption: tokens
                 "whole_words": False,  # masked_lm: all pieces of a word, or none
+                "spans_anywhere": False,  # span_corruption: False: as T5, from text to a span at the end; True: for short texts
             },
             "loss": {
                 "label_smoothing": 0.0,

@@ -17,8 +17,11 @@ def get_config():
         }
     )
     config.tokenizer.special_tokens = tuple(f"<extra_id_{number}>" for number in reversed(range(40)))
-    config.corruption.rate = 0.3
+    config.corruption.update({"rate": 0.3, "spans_anywhere": True})
     config.optimizer.learning_rate = 2e-3
     config.training.update({"num_steps": 3000, "eval_every": 500, "checkpoint_every": 500})
-    config.training.sample_prompts = ("zh: 我<extra_id_0>学生。", "en: I <extra_id_0> student.")
+    config.training.sample_prompts = (  # pairs, as in the text that it learns from
+        "zh: 我<extra_id_0>老师。\nen: I am a teacher.",
+        "zh: 我是老师。\nen: I am a <extra_id_0>.",
+    )
     return config

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from generation.method import method
 from generation.predict import predict
 from generation.rows import Decoded, Status
 from generation.speculative import Draft, generate_speculatively
-from generation.streams import SpanStream, TextStream
+from generation.streams import SpanStream, TextStream, fillings
 from model import TransformerConfig
 from model.parameters import Params
 
@@ -23,6 +24,7 @@ WRONG = {
     Status.NOT_FINITE: "the model gives no finite probabilities (NaN or infinity in its parameters)",
     Status.NOTHING_ALLOWED: "no token may come next: no_repeat_ngram_size, allowed and logit_bias leave none",
 }
+SPACE_BEFORE_HOLE = re.compile(r" (?=\[MASK\]|<mask>|<extra_id_\d+>)")
 STEPS = 16  # tokens between two looks for stop strings
 
 
@@ -35,7 +37,8 @@ class Completion:
             text with these filled.
         tokens, logprobs: of all that was generated, natural logarithms under the model's own distribution.
         finish_reason: "stop" (end of text, or a stop string; all masks filled) or "length".
-        candidates: for each mask, the likeliest pieces and their probabilities among all that are text.
+        candidates: for each mask, the likeliest pieces and their probabilities among all that are text; with beams, for each
+            sentinel what they wrote for it, see `streams.fillings`.
     """
 
     prompt: str
@@ -52,14 +55,16 @@ def encode_prompts(
     """Token ids with which each text begins, and those that an encoder reads first (None where there is none).
 
     The tokenizer knows what stands before and after a text; what an encoder-decoder reads ends with end-of-text. Where a
-    decoder may `slide`, prompts may be longer than its context.
+    decoder may `slide`, prompts may be longer than its context. A space before a mask or a sentinel is part of what it hides,
+    as it was in training: a piece holds the space before it.
 
     Raises:
         ConfigError: a prompt leaves no room in the context, or has no mask where a network can only fill masks.
     """
     require(config.head != "classes", "this model tells classes apart, and writes no text; measure it with evaluate.py")
     require(config.head != "none", "this model has no head: it gives vectors, not text")
-    texts = [tokenizer.encode(prompt) for prompt in prompts]
+    fills = config.network != "decoder"
+    texts = [tokenizer.encode(SPACE_BEFORE_HOLE.sub("", prompt) if fills else prompt) for prompt in prompts]
     suffix = tokenizer.suffix if config.network == "encoder" else ()
     rows = [[*tokenizer.prefix, *text, *suffix] or [tokenizer.end_of_text] for text in texts]
     around = 1 if config.network == "encoder-decoder" else len(tokenizer.prefix) + len(suffix)
@@ -115,11 +120,12 @@ def complete(
         require(generation.beam == 1, "this model fills in each mask by itself: beam must be 1")
         return _fill_masks(params, config, tokenizer, prompts, rows, generation, seed, on_text, first)
     writers = [
-        _Writer(tokenizer, generation.stop, row, source)
+        _Writer(_stream(tokenizer, generation.stop, row, source))
         for row, source in zip(rows, sources or [()] * len(rows), strict=True)
         for _ in range(generation.num_samples)
     ]
-    looks = generation.stop or any(isinstance(writer.stream, SpanStream) for writer in writers)
+    spans = any(isinstance(writer.stream, SpanStream) for writer in writers)
+    candidates: list[list[list[tuple[str, float]]]] = [[] for _ in prompts]
     how = method(generation, tokenizer, config.vocab_size)
     shared = {
         "max_new_tokens": generation.max_new_tokens,
@@ -128,16 +134,23 @@ def complete(
     }
     if generation.beam > 1:
         search = Search(generation.beam, np.float32(generation.length_penalty), generation.early_stopping)
-        shared |= {"stops": functools.partial(_stops, tokenizer, generation.stop, rows) if generation.stop else None}
-        shared |= {"poll": on_text and (lambda: on_text(0, ""))}
-        best, _ = beam_search(params, config, rows, how, search, best=generation.num_samples, **shared)
+        over = functools.partial(_over, tokenizer, generation.stop, rows, sources) if generation.stop or spans else None
+        shared |= {"stops": over, "poll": on_text and (lambda: on_text(0, ""))}
+        kept = generation.beam if spans else generation.num_samples
+        found, _ = beam_search(params, config, rows, how, search, best=kept, **shared)
+        if spans:
+            candidates = [
+                fillings(tokenizer, source, found, place * kept, kept) for place, source in enumerate(sources)
+            ]
+        of_prompts = np.arange(len(rows) * kept).reshape(-1, kept)[:, : generation.num_samples]
+        best = Decoded(*(each[of_prompts.ravel()] for each in found))
         few = (best.status_B == Status.NOTHING_ALLOWED).sum()
         if 0 < few < len(best.status_B):
             raise UserError(f"{few} of {len(best.status_B)} texts cannot be: {WRONG[Status.NOTHING_ALLOWED]} more")
         decodings = [best]
     else:
         shared |= {"seed": seed, "first_row": first * generation.num_samples, "samples": generation.num_samples}
-        shared |= {"steps": 1 if on_text else STEPS if looks else None}
+        shared |= {"steps": 1 if on_text else STEPS if generation.stop or spans else None}
         if draft:
             propose = {"draft_tokens": min(generation.draft_tokens, generation.max_new_tokens)}
             decodings = generate_speculatively(params, config, draft, rows, how, **propose, **shared)
@@ -150,10 +163,10 @@ def complete(
                 on_text(row, text)
         if all(writer.reason for writer in writers):
             break
-    texts = [prompt for prompt in prompts for _ in range(generation.num_samples)]
+    asked = [pair for pair in zip(prompts, candidates, strict=True) for _ in range(generation.num_samples)]
     return [
-        Completion(prompt, writer.stream.text, writer.stream.tokens, writer.logprobs, writer.reason)
-        for prompt, writer in zip(texts, writers, strict=True)
+        Completion(prompt, writer.stream.text, writer.stream.tokens, writer.logprobs, writer.reason, others)
+        for (prompt, others), writer in zip(asked, writers, strict=True)
     ]
 
 
@@ -188,11 +201,23 @@ def check_use(draft: Draft | None, config: TransformerConfig, generation: Genera
     require(config.network == "decoder" or not generation.slide, "slide is for decoder-only models")
 
 
-def _stops(
-    tokenizer: Tokenizer, stop: Sequence[str], prompts: Sequence[Sequence[int]], prompt: int, new: Sequence[int]
-):
-    """Whether one of the stop strings stands in what follows a prompt."""
-    stream = TextStream(tokenizer, stop, prompts[prompt])
+def _stream(tokenizer: Tokenizer, stop: Sequence[str], prompt: Sequence[int], source: Sequence[int]):
+    """What makes text of the tokens that follow a prompt, or that fill the sentinels of what an encoder read."""
+    spans = set(source) & set(tokenizer.sentinels)
+    require(not (spans and stop), "where sentinels are filled nothing is written on: stop means nothing there")
+    return SpanStream(tokenizer, source) if spans else TextStream(tokenizer, stop, prompt)
+
+
+def _over(
+    tokenizer: Tokenizer,
+    stop: Sequence[str],
+    prompts: Sequence[Sequence[int]],
+    sources: Sequence[Sequence[int]] | None,
+    prompt: int,
+    new: Sequence[int],
+) -> bool:
+    """Whether one of the stop strings stands in what follows a prompt, or all of its sentinels are filled."""
+    stream = _stream(tokenizer, stop, prompts[prompt], sources[prompt] if sources else ())
     for token in new:
         stream.add(token)
     return stream.stopped
@@ -201,10 +226,8 @@ def _stops(
 class _Writer:
     """One row's tokens as text, until it ends: then it has a `reason`."""
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], prompt: Sequence[int], source: Sequence[int]):
-        spans = set(source) & set(tokenizer.sentinels)
-        require(not (spans and stop), "where sentinels are filled nothing is written on: stop means nothing there")
-        self.stream = SpanStream(tokenizer, source) if spans else TextStream(tokenizer, stop, prompt)
+    def __init__(self, stream: TextStream | SpanStream):
+        self.stream = stream
         self.logprobs: list[float] = []
         self.reason = ""
 

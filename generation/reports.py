@@ -30,14 +30,14 @@ def print_completions(completions: Sequence[Completion], as_json: bool, written:
     if as_json:
         for completion in completions:
             fields = dataclasses.asdict(completion)
-            if not completion.candidates:  # only masks have some
+            if not completion.candidates:  # only what fills a text has some
                 del fields["candidates"]
             print_json(fields)
         return
     print("" if written else "\n---\n".join(completion.text for completion in completions), flush=True)
     for number, candidates in enumerate(completions[0].candidates, 1):
         likeliest = ", ".join(f"{piece!r} {chance:.0%}" for piece, chance in candidates)
-        print(f"    mask {number}: {likeliest}", flush=True)
+        print(f"    gap {number}: {likeliest}", flush=True)
 
 
 def print_score(score: Score, tokenizer: Tokenizer, as_json: bool) -> None:

@@ -1,8 +1,10 @@
 """From tokens as they come to text."""
 
+import math
 from collections.abc import Sequence
 
 from data.tokenizer import Tokenizer
+from generation.rows import Decoded, Status
 
 WINDOW = 16  # tokens that are decoded together; what stands before them is text for good
 
@@ -84,7 +86,33 @@ class SpanStream:
             self._span.append(token)
         return self.end() if self.stopped else ""
 
+    @property
+    def spans(self) -> list[str]:
+        """What was written for each sentinel of the source, in order."""
+        return [self._tokenizer.decode(self._spans[token]) for token in self._open]
+
     def end(self) -> str:
         filled = [part for token in self._source for part in self._spans.get(token) or [token]]
         self.text = self._tokenizer.decode(filled)
         return self.text
+
+
+def fillings(
+    tokenizer: Tokenizer, source: Sequence[int], found: Decoded, first: int, count: int
+) -> list[list[tuple[str, float]]]:
+    """Of each sentinel of `source` what the rows from `first` on, `count` of them, wrote for it, likeliest first.
+
+    With each text goes the probability of all the rows that wrote it: as rows differ, this is at most that of the text.
+    """
+    chances: list[dict[str, float]] = []
+    for row in range(first, first + count):
+        if found.status_B[row] in (Status.ENDED, Status.FULL):
+            new = slice(found.prompt_lengths_B[row], found.lengths_B[row])
+            stream = SpanStream(tokenizer, source)
+            for token in found.ids_BS[row, new].tolist():
+                stream.add(token)
+            chances = chances or [{} for _ in stream.spans]
+            chance = math.exp(found.logprobs_BS[row, new].sum())
+            for of_text, text in zip(chances, stream.spans, strict=True):
+                of_text[text] = of_text.get(text, 0.0) + chance
+    return [sorted(of_text.items(), key=lambda pair: -pair[1]) for of_text in chances]

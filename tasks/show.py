@@ -23,7 +23,8 @@ TITLES = {
     "chosen together. There is no next-sentence prediction: RoBERTa found that it does not help (Liu et al. 2019, "
     "arXiv:1907.11692).",
     "span_corruption": "15 % of the tokens, in spans of three on average, are cut out and a sentinel put in their place "
-    "(T5); the decoder writes them. `span_corruption` trains an encoder-decoder.",
+    "(T5); the decoder writes them. `span_corruption` trains an encoder-decoder. Each text ends with a span, as published; "
+    "with `corruption.spans_anywhere=True` few do, which suits short texts whose gaps will be anywhere.",
 }
 
 

@@ -3,6 +3,8 @@
 Raffel et al. 2020 (arXiv:1910.10683, sections 3.1.4 and 3.3.4).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from common.errors import require
@@ -39,26 +41,36 @@ def row_length(sequence_length: int, config: CorruptionConfig) -> int:
 
 
 def noise_mask(lengths: np.ndarray, config: CorruptionConfig, generator: np.random.Generator) -> np.ndarray:
-    """Which tokens are cut out of texts of these lengths, bool [sum of lengths]: text and spans take turns, from text to a
-    span at the end of each.
+    """Which tokens are cut out of texts of these lengths, bool [sum of lengths]: text and spans take turns.
 
-    Every way to cut `noise` tokens into so many spans, and the others into as many stretches of text, is as likely.
+    They begin with text and end with a span, as published; with `spans_anywhere` a span may be first, and text last. Every
+    way to cut `noise` tokens into so many spans, and the others into the stretches of text about them, is as likely.
     """
     noise, spans = count_noise(lengths, config)
     cut = spans > 0
+    kept, noise, spans = (lengths - noise)[cut], noise[cut], spans[cut]
 
-    def stretches(totals: np.ndarray) -> np.ndarray:
-        """The lengths of `spans` stretches of each of `totals`: they end at its last token and others drawn at random."""
+    def stretches(totals: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """The lengths of `counts` stretches of each of `totals`: they end at its last token and others drawn at random."""
         owner = np.repeat(np.arange(len(totals)), totals)
         draws = generator.random(len(owner))
         draws[np.cumsum(totals) - 1] = -1
         order = np.lexsort((draws, owner))
-        ends = np.sort(order[count_up(totals) < spans[cut][owner]])
+        ends = np.sort(order[count_up(totals) < counts[owner]])
         return np.diff(ends, prepend=-1)
 
-    turns = np.stack([stretches((lengths - noise)[cut]), stretches(noise[cut])], axis=1).ravel()
+    place = count_up(2 * spans + 1)  # in each text: its stretches are at the even places
+    is_span = place % 2 == 1
+    turns = np.zeros(len(place), int)
+    if config.spans_anywhere:
+        at_an_end = (place == 0) | (place == np.repeat(2 * spans, 2 * spans + 1))
+        turns[~is_span] = stretches(kept + 2, spans + 1)
+        turns[at_an_end] -= 1  # there may be none
+    else:
+        turns[~is_span & (place < np.repeat(2 * spans, 2 * spans + 1))] = stretches(kept, spans)
+    turns[is_span] = stretches(noise, spans)
     mask = np.zeros(lengths.sum(), bool)
-    mask[np.repeat(cut, lengths)] = np.repeat(np.arange(len(turns)) % 2 == 1, turns)
+    mask[np.repeat(cut, lengths)] = np.repeat(is_span, turns)
     return mask
 
 
@@ -71,12 +83,35 @@ def corrupt(
         the tokens, and the new lengths of the texts. The sentinels of a text are counted from 0.
     """
     text = np.repeat(np.arange(len(lengths)), lengths)
-    first = hidden & ~(np.append(False, hidden[:-1]) & (np.diff(text, prepend=-1) == 0))
+    first = _first_of_spans(hidden, text)
     spans = np.bincount(text[first], minlength=len(lengths))
     tokens = tokens.copy()
     tokens[first] = sentinels[count_up(spans)]
     kept = first | ~hidden
     return tokens[kept], np.bincount(text[kept], minlength=len(lengths))
+
+
+def write_out(
+    tokens: np.ndarray, hidden: np.ndarray, lengths: np.ndarray, sentinels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `corrupt` takes out of the same texts: each span that is `hidden`, behind its sentinel.
+
+    Of a text of which nothing is hidden this is the first sentinel alone. Returns the tokens, and how many each text has.
+    """
+    text = np.repeat(np.arange(len(lengths)), lengths)
+    first = _first_of_spans(hidden, text)
+    untouched = np.bincount(text[hidden], minlength=len(lengths)) == 0
+    first |= (np.diff(text, prepend=-1) > 0) & untouched[text]
+    spans = np.bincount(text[first], minlength=len(lengths))
+    places = np.flatnonzero(first)
+    written, text = np.insert(tokens, places, sentinels[count_up(spans)]), np.insert(text, places, text[places])
+    kept = np.insert(hidden, places, True)
+    return written[kept], np.bincount(text[kept], minlength=len(lengths))
+
+
+def _first_of_spans(hidden: np.ndarray, text: np.ndarray) -> np.ndarray:
+    """The tokens that are hidden and do not follow another such of the same `text`, bool."""
+    return hidden & ~(np.append(False, hidden[:-1]) & (np.diff(text, prepend=-1) == 0))
 
 
 def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig, network: str) -> PrepareRow:
@@ -108,16 +143,15 @@ def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig, 
     def corrupt_row(row: Row, generator: np.random.Generator) -> Row:
         tokens, lengths = row["targets"][row["segment_ids"] > 0], np.bincount(row["segment_ids"])[1:]
         last = np.cumsum(lengths) - 1
-        cut = tokens[last] != end  # pieces of a document that goes on in another row
-        tokens, lengths = np.insert(tokens, last[cut] + 1, end), lengths + cut
-        is_end = np.zeros(len(tokens), bool)
-        is_end[np.cumsum(lengths) - 1] = True
-        noise = np.zeros(len(tokens), bool)
-        noise[~is_end] = noise_mask(lengths - 1, config, generator)
-        source, target = (
-            lay_out(*corrupt(tokens, hidden, lengths, sentinels), width)
-            for hidden, width in zip((noise, ~noise & ~is_end), widths, strict=True)
-        )
+        ended = tokens[last] == end  # a piece of a document may go on in another row
+        tokens, lengths = np.delete(tokens, last[ended]), lengths - ended
+        noise = noise_mask(lengths, config, generator)
+
+        def side(make: Callable, width: int) -> Row:
+            made, sizes = make(tokens, noise, lengths, sentinels)
+            return lay_out(np.insert(made, np.cumsum(sizes), end), sizes + 1, width)
+
+        source, target = (side(make, width) for make, width in zip((corrupt, write_out), widths, strict=True))
         inputs = np.where(target["positions"] > 0, np.append(start, target["tokens"][:-1]), start)
         inputs = np.where(target["segment_ids"] > 0, inputs, 0).astype(np.int32)
         return {

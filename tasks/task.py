@@ -40,6 +40,7 @@ class CorruptionConfig:
     rate: float = 0.15
     mean_span_length: float = 3.0
     whole_words: bool = False
+    spans_anywhere: bool = False
 
     def __post_init__(self):
         require(0 < self.rate < 1, f"rate={self.rate} must be above 0 and below 1")

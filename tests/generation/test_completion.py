@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from common.errors import ConfigError, UserError
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 from generation import completion as module
-from generation.completion import complete
+from generation.completion import complete, encode_prompts
 from generation.config import GenerationConfig
 from generation.rows import Decoded, Status
 from generation.streams import TextStream
@@ -253,7 +253,7 @@ def test_an_encoder_fills_each_mask_with_its_likeliest_piece_and_names_others():
             assert len(candidates) == 5 and chances == sorted(chances, reverse=True)
             assert candidates[0][0] == masking().decode([token])
             assert 0 < np.exp(value) <= chances[0]  # of all pieces, and of those that are text
-        expected = prompt
+        expected = prompt.replace(" [MASK]", "[MASK]")
         for candidates in completion.candidates:
             expected = expected.replace("[MASK]", candidates[0][0], 1)
         assert completion.text == expected
@@ -293,5 +293,39 @@ def test_an_encoder_decoder_fills_sentinels():
     config = TransformerConfig(**ENCODER, decoder_layers=1)
     params = init_params(config, jax.random.key(0))
     filled, plain = complete(params, config, masking(), ["the <extra_id_0> sat", "the cat"], GREEDY)
-    assert filled.text.startswith("the ") and filled.text.endswith(" sat")
+    assert filled.text.startswith("the") and filled.text.endswith(" sat")
     assert plain.text == masking().decode(plain.tokens)
+
+
+@pytest.mark.parametrize(("layers", "hole"), [({}, "[MASK]"), ({"decoder_layers": 1}, "<extra_id_0>")])
+def test_the_space_before_what_is_to_be_filled_is_hidden_with_it(layers, hole):
+    """As in training, where a piece is hidden with the space that it holds."""
+    words = masking()
+    hidden = words.encode("the cat sat")
+    hidden[1] = words.encode(hole)[0]
+    assert words.piece(words.encode("the cat")[1]) == "\u2581cat"
+    rows, sources = encode_prompts([f"the {hole} sat"], TransformerConfig(**ENCODER, **layers), words)
+    assert (sources or rows)[0] == [*words.prefix * (not sources), *hidden, *([words.end_of_text] * bool(sources))]
+
+
+def test_beams_name_what_else_they_found_for_a_sentinel():
+    config = TransformerConfig(**ENCODER, decoder_layers=1)
+    params = jax.tree.map(lambda leaf: 4 * leaf, init_params(config, jax.random.key(0)))
+    beams = GenerationConfig(temperature=0, max_new_tokens=6, beam=4)
+    allowed = np.zeros(config.vocab_size, bool)
+    allowed[[*masking().encode("<extra_id_0> cat on"), masking().end_of_text]] = True
+    beams = dataclasses.replace(beams, allowed=lambda seen: allowed)
+    prompts = ["the <extra_id_0> sat", "the cat"]
+    *every, plain, _, _, _ = complete(params, config, masking(), prompts, dataclasses.replace(beams, num_samples=4))
+    assert len(every) == 4 and plain.candidates == []
+    expected = {}
+    for each in every:
+        chance = np.exp(sum(each.logprobs))
+        expected[each.text] = expected.get(each.text, 0) + chance
+    (best, _) = complete(params, config, masking(), prompts, beams)
+    (candidates,) = best.candidates
+    assert {(f"the{text}" if text else "the<extra_id_0>") + " sat": chance for text, chance in candidates} == (
+        pytest.approx(expected)
+    )
+    chances = [chance for _, chance in candidates]
+    assert chances == sorted(chances, reverse=True) and best.text == every[0].text

@@ -9,22 +9,22 @@ from data.corpus import encode_texts
 from data.packing import PACKINGS
 from data.tokenizer import TokenizerConfig, train
 from tasks import TASKS, CorruptionConfig
-from tasks.span_corruption import corrupt, corrupted_lengths, count_noise, noise_mask, row_length
+from tasks.span_corruption import corrupt, corrupted_lengths, count_noise, noise_mask, row_length, write_out
 from tests.tasks.conftest import TEXTS
 
 T5 = CorruptionConfig(rate=0.15, mean_span_length=3.0)
 
 
 def test_the_example_of_the_paper():
-    """Raffel et al. 2020, figure 2."""
+    """Raffel et al. 2020, figure 2, where a last sentinel closes the targets; here the end of text does."""
     words = ["Thank", "you", "for", "inviting", "me", "to", "your", "party", "last", "week"]
     noise = np.isin(words, ["for", "inviting", "last"])
     names = [*words, "<X>", "<Y>", "<Z>"]
-    sides = [corrupt(np.arange(10), hidden, np.array([10]), np.array([10, 11, 12])) for hidden in (noise, ~noise)]
+    sides = [side(np.arange(10), noise, np.array([10]), np.array([10, 11, 12])) for side in (corrupt, write_out)]
     inputs, targets = (" ".join(names[token] for token in tokens) for tokens, _ in sides)
     assert inputs == "Thank you <X> me to your party <Y> week"
-    assert targets == "<X> for inviting <Y> last <Z>"
-    assert [lengths.tolist() for _, lengths in sides] == [[9], [6]]
+    assert targets == "<X> for inviting <Y> last"
+    assert [lengths.tolist() for _, lengths in sides] == [[9], [5]]
 
 
 def test_the_lengths_of_the_published_models():
@@ -33,13 +33,19 @@ def test_the_lengths_of_the_published_models():
     assert row_length(512, T5) == 568
 
 
-@given(st.lists(st.integers(1, 90), min_size=1, max_size=8), st.floats(0.05, 0.6), st.floats(1, 8), st.integers(0, 99))
+@given(
+    st.lists(st.integers(1, 90), min_size=1, max_size=8),
+    st.floats(0.05, 0.6),
+    st.floats(1, 8),
+    st.booleans(),
+    st.integers(0, 99),
+)
 @settings(max_examples=200, deadline=None)
-def test_the_two_sides_have_the_lengths_foretold_and_hold_the_text_between_them(lengths, rate, mean, seed):
-    config, lengths = CorruptionConfig(rate, mean), np.array(lengths)
+def test_the_two_sides_have_the_lengths_foretold_and_hold_the_text_between_them(lengths, rate, mean, anywhere, seed):
+    config, lengths = CorruptionConfig(rate, mean, spans_anywhere=anywhere), np.array(lengths)
     tokens = np.arange(1000, 1000 + lengths.sum())
     noise = noise_mask(lengths, config, np.random.default_rng(seed))
-    sides = [corrupt(tokens, hidden, lengths, np.arange(300)) for hidden in (noise, ~noise)]
+    sides = [side(tokens, noise, lengths, np.arange(300)) for side in (corrupt, write_out)]
     foretold = [part - 1 for part in corrupted_lengths(lengths, config)]  # without ends of text
     assert [lengths.tolist() for _, lengths in sides] == [part.tolist() for part in foretold]
     texts = [np.split(array, np.cumsum(lengths)[:-1]) for array in (tokens, noise)]
@@ -51,14 +57,17 @@ def test_the_two_sides_have_the_lengths_foretold_and_hold_the_text_between_them(
         assert [span[0] for span in spans] == list(range(len(spans)))
         whole = [part for token in inputs for part in (spans[token][1:] if token < 300 and hidden.any() else [token])]
         assert whole == text.tolist()
+        if hidden.any() and not anywhere:
+            assert not hidden[0] and hidden[-1]
 
 
 def test_every_way_to_cut_is_as_likely():
-    config = CorruptionConfig(rate=0.5, mean_span_length=2.0)
-    masks = noise_mask(np.full(9000, 8), config, np.random.default_rng(0)).reshape(9000, 8)
-    _, counts = np.unique(masks, axis=0, return_counts=True)
-    assert len(counts) == 9  # 4 tokens in 2 spans, 3 ways; 4 of text in 2 stretches, 3 ways
-    assert (abs(counts - 1000) < 5 * np.sqrt(1000)).all()
+    for anywhere, ways in ((False, 3), (True, 10)):
+        config = CorruptionConfig(rate=0.5, mean_span_length=2.0, spans_anywhere=anywhere)
+        masks = noise_mask(np.full(30000, 8), config, np.random.default_rng(0)).reshape(30000, 8)
+        _, counts = np.unique(masks, axis=0, return_counts=True)
+        assert len(counts) == 3 * ways  # 4 tokens in 2 spans; 4 of text in 2 stretches, or in 3 of which 2 may be none
+        assert (abs(counts - 10000 / ways) < 5 * np.sqrt(10000 / ways)).all()
 
 
 @pytest.fixture(scope="module")
