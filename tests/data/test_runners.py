@@ -139,6 +139,13 @@ def test_errors_come_from_daft_as_they_are(run, options, daft, tmp_path):
     assert "_make" in "".join(caught.value.__notes__)
 
 
+def test_a_folder_that_machines_do_not_share_is_told(daft, tmp_path, monkeypatch):
+    monkeypatch.setattr("data.runners.DELAY", 0.2)
+    with pytest.raises(UserError, match="x is not seen by all machines; give a folder for the result that they share"):
+        list(daft([Piece(tmp_path / "x", str)]))  # it makes no file
+    assert not any(tmp_path.iterdir())
+
+
 def test_what_is_no_runner_is_refused():
     with pytest.raises(ConfigError, match=r"--runner='dask' is not known; choose from: daft, local, ray"):
         make_runner("dask")
