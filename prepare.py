@@ -81,6 +81,7 @@ def main() -> int:
     config = build_config(settings)
     if flags.vocab_sizes:
         return show_vocabularies(config, flags.vocab_sizes, flags.against or (), flags.json)
+    require(not config.data.label_field, "data.label_field: shards keep no labels; train.py reads such sources itself")
     tokenizer = config.tokenizer if source is None else source.tokenizer()
     if flags.tokenizer is not None:
         tokenizer = read_tokenizer(flags.tokenizer.expanduser())

@@ -69,7 +69,7 @@ def main() -> int:
         join_processes(flags.distributed)
 
     # Imported here, so that a wrong flag is answered at once.
-    from data.corpus import load_corpus
+    from data.labelled import load
     from generation.completion import complete, encode_prompts
     from generation.config import GenerationConfig
     from training.config import build_config
@@ -86,12 +86,15 @@ def main() -> int:
     with folder.lock():
         folder.refuse_changes(settings)
         display.say(f"{flags.config} -> {folder.path}")
-        corpus = load_corpus(config.data, config.tokenizer if source is None else source.tokenizer())
+        tokenizer = config.tokenizer if source is None else source.tokenizer()
+        corpus = load(config.data, tokenizer, folder.classes(), display.say)
         if corpus.skipped is not None and corpus.skipped.count:
             display.warn(corpus.skipped.summary())
-        config = build_config(settings, corpus.tokenizer.vocab_size)
+        config = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
 
         def write_samples(params) -> list[str]:
+            if not config.training.sample_prompts:
+                return []
             completions = complete(
                 params,
                 config.model,
@@ -105,7 +108,8 @@ def main() -> int:
 
         trainer = Trainer(config, corpus, folder, display, write_samples, flags.profile)
         try:  # too long? say so now
-            encode_prompts(config.training.sample_prompts, config.model, corpus.tokenizer)
+            if config.training.sample_prompts:
+                encode_prompts(config.training.sample_prompts, config.model, corpus.tokenizer)
         except UserError as error:
             raise ConfigError(f"training.sample_prompts: {error}") from error
         folder.begin(settings, corpus.tokenizer, corpus.origin)
@@ -119,7 +123,7 @@ def print_plan(flags: argparse.Namespace, overrides: list[str]) -> None:
     devices = Devices.read(flags.plan)
     devices.pretend()
 
-    from data.corpus import load_corpus
+    from data.labelled import load
     from training.config import build_config
     from training.display import Display
     from training.init_from import settle
@@ -130,10 +134,11 @@ def print_plan(flags: argparse.Namespace, overrides: list[str]) -> None:
     settings, source = settle(load_settings(flags.config, overrides), overrides, None)
     settings = devices.settings(settings)
     config = build_config(settings)
-    corpus = load_corpus(config.data, config.tokenizer if source is None else source.tokenizer())
-    config = build_config(settings, corpus.tokenizer.vocab_size)
+    display = Display()
+    corpus = load(config.data, config.tokenizer if source is None else source.tokenizer(), (), display.say)
+    config = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, corpus, RunFolder(folder), Display(), lambda params: [])
+        trainer = Trainer(config, corpus, RunFolder(folder), display, lambda params: [])
         for line in plan(trainer, devices, flags.mfu):
             print(line, flush=True)
 

@@ -47,7 +47,7 @@ def rate(make: Callable[[int], object], tokens: int, seconds: float = 0.5) -> fl
 def make_batches(text: EncodedText, tokenizer: Tokenizer, task: str, length: int, packing: str) -> TrainBatches:
     config = CorruptionConfig()
     packed = PackedRows.pack([text], TASKS[task].row_length(length, config), packing)
-    return TrainBatches(packed, ROWS, 0, TASKS[task].prepare(packed, tokenizer, config))
+    return TrainBatches(packed, ROWS, 0, TASKS[task].prepare(packed, tokenizer, config, TASKS[task].networks[0]))
 
 
 def measure_tasks() -> None:
@@ -144,7 +144,7 @@ def measure_wait(steps: int, task: str) -> None:
     settings["task"] = task
     settings["tokenizer"]["special_tokens"] = TOKENIZER.special_tokens
     kinds = {"encoder": (2, 0), "encoder-decoder": (1, 1), "decoder": (0, 2)}
-    encoder_layers, decoder_layers = kinds[TASKS[task].network]
+    encoder_layers, decoder_layers = kinds[TASKS[task].networks[0]]
     settings["model"] |= {"embed_dim": 32, "mlp_dim": 64, "num_heads": 2}
     settings["model"] |= {"encoder_layers": encoder_layers, "decoder_layers": decoder_layers}
     settings["training"] |= {"num_steps": steps, "log_every": 10, "eval_every": 10**6, "checkpoint_every": 10**6}

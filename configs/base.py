@@ -44,8 +44,9 @@ def get_config() -> ConfigDict:
                 "qkv_bias": None,  # of queries, keys and values alone (Qwen2); None: use_bias
                 "qk_norm": False,  # a norm on each head's queries and keys
                 "scale_attention": True,  # scores over sqrt(head_dim); T5: False
-                "head": "linear",  # linear | transform (a dense layer and a norm before it, BERT) | none (no logits)
+                "head": "linear",  # linear | transform (a dense layer and a norm before it, BERT) | classes | none (no logits)
                 "head_bias": False,
+                "num_classes": None,  # of head=classes; None: as many as the training examples have
                 "pooler": False,  # a dense layer and tanh on the first token (BERT)
                 "tie_embeddings": True,  # the output layer is the embedding's transpose
                 "scale_embeddings": False,  # times sqrt(embed_dim), as with sinusoidal positions in 2017
@@ -79,6 +80,7 @@ def get_config() -> ConfigDict:
                 "weights": (),  # share of the rows from each of train; (): in proportion to their size
                 "temperature": 1.0,  # above 1: shares more alike than the sizes, size ** (1 / temperature)
                 "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
+                "label_field": "",  # what holds the label, for the task classification; "": there is none
                 "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
                 "skip_bad": False,  # leave out lines, rows and files that cannot be read, and say so; False: stop
                 "clean": (),  # steps in their order, such as ("unicode", "html", "language=zh+en"); docs/data.md lists them
@@ -98,6 +100,7 @@ def get_config() -> ConfigDict:
             },
             "loss": {
                 "label_smoothing": 0.0,
+                "class_weights": "none",  # of classification: none | balanced (rare classes count as much as common ones)
                 "z_loss": 0.0,  # times log(Z)^2; 1e-4 steadies large models
                 "l1_penalty": 0.0,  # times sum |w| over matrices and embeddings
                 "l2_penalty": 0.0,  # times sum w^2

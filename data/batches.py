@@ -63,11 +63,15 @@ class PackedRows:
         """The row at `index` (-1: a row of padding), as arrays [T].
 
         `inputs`, `targets` (int32 token ids, one apart), `positions` (int32, from 0 in each piece of a document),
-        `segment_ids` (int32, a number for each piece of a row, 0 for padding) and `weights` (float32, 0 for padding).
+        `segment_ids` (int32, a number for each piece of a row, 0 for padding) and `weights` (float32, 0 for padding);
+        where documents have labels, `labels` (int32, at each place that of its document).
         """
         parts, lengths = [np.zeros(1, np.int32)], np.zeros(0, np.int64)
+        labels = None if self.texts[0].labels is None else np.zeros(self.sequence_length, np.int32)
         if index >= 0:
             text, starts, lengths = self._pieces_of(index)
+            if labels is not None:
+                labels[: lengths.sum()] = np.repeat(text.labels[self.documents(index)], lengths)
             tokens = text.tokens
             # One token more than its inputs, which is its last target.
             parts = [
@@ -78,7 +82,8 @@ class PackedRows:
         targets = np.zeros(self.sequence_length, np.int32)
         targets[: lengths.sum()] = np.concatenate([part[1:] for part in parts])
         weights = (row["segment_ids"] > 0).astype(np.float32)
-        return {"inputs": row.pop("tokens"), "targets": targets, **row, "weights": weights}
+        arrays = {"inputs": row.pop("tokens"), "targets": targets, **row, "weights": weights}
+        return arrays if labels is None else arrays | {"labels": labels}
 
     def documents(self, index: int) -> np.ndarray:
         """The document that each piece of the row at `index` is of, by its number in its text: int64 [pieces]."""

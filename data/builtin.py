@@ -1,6 +1,7 @@
 """The corpora that come with pip packages: real text, no download at run time.
 
-`builtin:hsk`   graded modern Chinese sentences with English translations (package hsk-sentences-audio; CC BY-SA 4.0)
+`builtin:hsk`   graded modern Chinese sentences with English translations (package hsk-sentences-audio; CC BY-SA 4.0);
+                `builtin:hsk/zh` for the Chinese sentences alone, with the labels topic, hsk_level and sentence_type
 `builtin:chat`  short dialogues in English and Chinese (package chatterbot-corpus; BSD 3-Clause);
                 `builtin:chat/LANGUAGE` for one of its other languages
 """
@@ -8,6 +9,7 @@
 import importlib.resources
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
 
@@ -31,14 +33,36 @@ def _package(name: str):
 
 def _hsk(part: str) -> Iterator[Document]:
     """Both directions of a pair are one document each; the Chinese sentence decides the split for both."""
-    require(not part, f"data='builtin:hsk/{part}' is not known; it has no parts, give builtin:hsk")
-    sentences = json.loads((_package("hsk_sentences_audio") / "sentences.json").read_text(encoding="utf-8"))
-    for sentence in sentences:
+    require(part in ("", "zh"), f"data='builtin:hsk/{part}' is not known; give builtin:hsk, or builtin:hsk/zh")
+    if part == "zh":
+        yield from (document for document, _ in read_builtin_labels("builtin:hsk/zh", HSK_LABELS[0]))
+        return
+    for sentence in _sentences():
         chinese, english = sentence["chinese"].strip(), sentence["translation"]["en"].strip()
         if english == "placeholder":  # not translated yet
             continue
         yield Document(f"zh: {chinese}\nen: {english}", "builtin:hsk", key=chinese)
         yield Document(f"en: {english}\nzh: {chinese}", "builtin:hsk", key=chinese)
+
+
+HSK_LABELS = ("topic", "hsk_level", "sentence_type")
+
+
+def _sentences() -> list[dict[str, Any]]:
+    return json.loads((_package("hsk_sentences_audio") / "sentences.json").read_text(encoding="utf-8"))
+
+
+def read_builtin_labels(source: str, field: str) -> Iterator[tuple[Document, str]]:
+    """The documents of `builtin:hsk/zh`, each with its label.
+
+    Raises:
+        ConfigError: the source, or the field, has no labels; the message says which do.
+    """
+    require(source == "builtin:hsk/zh", f"{source} has no labels; builtin:hsk/zh has them")
+    choose(dict.fromkeys(HSK_LABELS), field, "data.label_field")
+    for sentence in _sentences():
+        text = sentence["chinese"].strip()
+        yield Document(text, source, key=text), str(sentence[field])
 
 
 def _chat(language: str) -> Iterator[Document]:

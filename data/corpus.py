@@ -16,7 +16,7 @@ from data.augment import augment_texts, parse_specs
 from data.blocks import make_blocks
 from data.builtin import attribution
 from data.cache import Cache, code_hash
-from data.cleaning import STEPS, Cleaner
+from data.cleaning import STEPS
 from data.document import Document
 from data.encoded import EncodedText, document_sizes, encode_texts, text_hashes, tokens_key
 from data.mapped import join, temporary_folder
@@ -44,6 +44,7 @@ class DataConfig:
     sequence_length: int
     cache_dir: str
     text_field: str = "text"
+    label_field: str = ""
     skip_bad: bool = False
     clean: tuple[str, ...] = ()
     dedup: str = "none"
@@ -65,6 +66,21 @@ class DataConfig:
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
         require(self.text_field != "", "text_field is empty; name the field that holds the text")
+        if self.label_field:
+            for name, plain in (
+                ("clean", ()),
+                ("dedup", "none"),
+                ("augment", ()),
+                ("subword_sampling", 0.0),
+                ("skip_bad", False),
+            ):
+                require(
+                    getattr(self, name) == plain,
+                    f"{name}={getattr(self, name)!r} is not for text with labels (data.label_field); leave it at {plain!r}",
+                )
+            require(
+                self.packing != "contiguous", "packing='contiguous' cuts texts, whose labels are of the whole; set pad"
+            )
         for spec in self.clean:
             choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
         choose(DEDUP, self.dedup, "dedup")
@@ -115,7 +131,16 @@ def _require_weights(weights: Sequence[float], sources: Sequence[str], section: 
 Texts = dict[str, list[str]]  # by source
 
 # What matters in training; all other fields have done their work once text is tokens.
-TRAINING_FIELDS = ("train", "sequence_length", "cache_dir", "packing", "weights", "temperature", "on_end")
+TRAINING_FIELDS = (
+    "train",
+    "label_field",
+    "sequence_length",
+    "cache_dir",
+    "packing",
+    "weights",
+    "temperature",
+    "on_end",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +153,8 @@ class Corpus:
             document and of the tokenizer; equal fingerprints mean equal batches.
         sources: those of the training text, as `data.weights` counts them.
         skipped: what was left out as broken, to be told to the user; None: nothing may be.
+        classes: names of the labels, where the documents have some.
+        valid_documents: then, the documents of `valid`, by source.
     """
 
     tokenizer: Tokenizer
@@ -136,6 +163,8 @@ class Corpus:
     origin: Mapping[str, Any]
     sources: tuple[str, ...]
     skipped: Skipped | None = None
+    classes: tuple[str, ...] = ()
+    valid_documents: Mapping[str, Sequence[Document]] = dataclasses.field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -169,29 +198,6 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Cor
             f"{data.sequence_length}; give more text or a shorter sequence"
         )
     return corpus
-
-
-def load_texts(data: DataConfig, tokenizer: Tokenizer) -> tuple[dict[str, EncodedText], Skipped | None]:
-    """What `data.valid` names, by source: cleaned as `data.clean` says, with all copies; of a prepared folder, what validates.
-
-    Returns:
-        the texts, and what was left out as broken, as a corpus has it.
-
-    Raises:
-        ConfigError, UserError: as `load_corpus`; no text is left.
-    """
-    if len(data.valid) == 1 and is_prepared(data.valid[0]):
-        folder = Path(os.path.expanduser(data.valid[0]))
-        prepared = read_prepared(folder)
-        refuse_other_tokenizer(folder, prepared.tokenizer, tokenizer)
-        return dict(prepared.valid), None
-    skipped = Skipped() if data.skip_bad else None
-    by_source: Texts = {}
-    for document in Cleaner(data.clean).clean(read_documents(data.valid, data.text_field, skipped)):
-        by_source.setdefault(document.source, []).append(document.text)
-    if not by_source:
-        raise UserError(f"data.clean leaves nothing of {', '.join(data.valid)}; give more text, or other steps")
-    return {source: encode_texts(texts, tokenizer) for source, texts in by_source.items()}, skipped
 
 
 def _open_prepared(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Corpus:

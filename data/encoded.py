@@ -22,12 +22,14 @@ class EncodedText:
         starts: int64 [documents].
         num_bytes: of the documents' text in UTF-8, separators not counted.
         sizes: the same of each document, int64 [documents]; None where it is not known, as in shards.
+        labels: the number of each document's class, int32 [documents]; None where there are none.
     """
 
     tokens: np.ndarray | ShardedTokens
     starts: np.ndarray
     num_bytes: int
     sizes: np.ndarray | None = None
+    labels: np.ndarray | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -54,12 +56,16 @@ def encode_texts(texts: Sequence[str], tokenizer: Tokenizer, sampling: SubwordSa
     copies = 1
     if sampling is not None:
         pieces, copies = list(sample_all(texts, pieces, tokenizer, sampling)), sampling.copies
+    return join_pieces(pieces, np.repeat(document_sizes(texts), copies), tokenizer)
+
+
+def join_pieces(pieces: Sequence[Sequence[int]], sizes: np.ndarray, tokenizer: Tokenizer) -> EncodedText:
+    """Documents that are tokens already, and the bytes of each, as one line; see `EncodedText`."""
     lengths = np.array([len(piece) + 1 for piece in pieces], np.int64)
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     tokens = np.full(1 + lengths.sum(), tokenizer.end_of_text, token_dtype(tokenizer.vocab_size))
     for start, piece in zip(starts, pieces, strict=True):
         tokens[start + 1 : start + 1 + len(piece)] = piece
-    sizes = np.repeat(document_sizes(texts), copies)
     return EncodedText(tokens, starts, int(sizes.sum()), sizes)
 
 

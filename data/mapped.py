@@ -90,6 +90,7 @@ def join(texts: Sequence["EncodedText"]) -> "EncodedText":
 
     (starts,) = write_mapped(windows(), [np.int64])
     num_bytes = sum(text.num_bytes for text in texts)
+    labels = None if texts[0].labels is None else np.concatenate([text.labels for text in texts])
     return dataclasses.replace(
-        texts[0], tokens=JoinedTokens(texts, first), starts=starts, num_bytes=num_bytes, sizes=None
+        texts[0], tokens=JoinedTokens(texts, first), starts=starts, num_bytes=num_bytes, sizes=None, labels=labels
     )

@@ -18,7 +18,7 @@ Numbered = Iterator[tuple[int, Any]]  # what stands in the text's place of a lin
 
 MAX_CSV_FIELD = 1 << 24  # characters; a quote that is never closed swallows no more
 PARQUET_ROWS = 64  # decoded at a time
-FIELD_REMEDY = "or name another field: --config.data.text_field=NAME"
+FIELD_REMEDY = "or name another field: --config.data.text_field=NAME (of labels: data.label_field)"
 
 
 class Format(NamedTuple):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -72,7 +73,7 @@ def measure(
 
     Returns:
         "vocab_size"; "tokens_per_document", special tokens not counted; "byte_share" and "unknown_share", of the tokens;
-        "bytes_per_token" and "tokens_per_byte" by language, and of "all".
+        "bytes_per_token" (None where there is no token, as of spaces by BERT) and "tokens_per_byte" by language, and of "all".
     """
     tokens = np.array([token for document in tokenizer.encode_all(texts) for token in document])
     counts = {language: sum(map(len, tokenizer.encode_all(part))) for language, part in parts.items()}
@@ -83,7 +84,7 @@ def measure(
         "tokens_per_document": len(tokens) / len(texts),
         "byte_share": float(is_part(tokenizer)[tokens].mean()),
         "unknown_share": 0.0 if tokenizer.unknown is None else float((tokens == tokenizer.unknown).mean()),
-        "bytes_per_token": {language: sizes[language] / counts[language] for language in counts},
+        "bytes_per_token": {language: sizes[language] / count if count else None for language, count in counts.items()},
         "tokens_per_byte": {language: counts[language] / sizes[language] for language in counts},
     }
 
@@ -131,7 +132,7 @@ def vocabulary_table(compared: Mapping[str, Any], parameters: Callable[[int], in
         (
             row["name"],
             row["vocab_size"],
-            *(f"{row['bytes_per_token'][language]:.2f}" for language in ("all", *languages)),
+            *(f"{row['bytes_per_token'][language] or math.nan:.2f}" for language in ("all", *languages)),
             f"{row['tokens_per_document']:,.1f}",
             f"{row['byte_share']:.2%}",
             f"{row['unknown_share']:.2%}",

@@ -57,6 +57,7 @@ def encode_prompts(
     Raises:
         ConfigError: a prompt leaves no room in the context, or has no mask where a network can only fill masks.
     """
+    require(config.head != "classes", "this model tells classes apart, and writes no text; measure it with evaluate.py")
     require(config.head != "none", "this model has no head: it gives vectors, not text")
     texts = [tokenizer.encode(prompt) for prompt in prompts]
     suffix = tokenizer.suffix if config.network == "encoder" else ()

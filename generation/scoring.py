@@ -77,9 +77,7 @@ def score(
         ConfigError: a text is too long, or the network gives no probabilities of what comes next.
         UserError: the network gives NaN or infinity.
     """
-    require(
-        config.network != "encoder" and config.head != "none", "this model gives no probabilities of what comes next"
-    )
+    require(config.network != "encoder" and config.gives_tokens, "this model gives no probabilities of what comes next")
     texts = [[*prompt, *continuation] for prompt, continuation in zip(prompts, continuations, strict=True)]
     sources = [()] * len(texts) if sources is None else sources
     longest = max([len(text) - 1 for text in texts] + [len(source) for source in sources], default=0)

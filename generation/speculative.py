@@ -218,7 +218,7 @@ def generate_speculatively(
     longest = min(config.max_length, draft.config.max_length)
     most = max(map(len, [*prompts, *(sources or ())]))
     require(most <= longest, f"a prompt of {most} tokens is too long: the draft reads {longest}; shorten it")
-    require(draft.config.head != "none", "the draft has no head: it gives vectors, not text")
+    require(draft.config.gives_tokens, f"the draft has head={draft.config.head!r}: it gives no text")
     tokens, source, slots = pad_batch(prompts, sources, longest)
     wanted = len(prompts) * samples
     prompt_of = prompt_of_rows(len(prompts), samples)

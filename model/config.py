@@ -10,7 +10,7 @@ from model.positions import ROPE_SCALINGS
 
 POSITIONS = ("learned", "sinusoidal", "rope", "relative_bias", "none")
 NORM_POSITIONS = ("pre", "post")
-HEADS = ("linear", "transform", "none")
+HEADS = ("linear", "transform", "classes", "none")
 REMAT_POLICIES = {  # what is kept for the backward pass, less and less
     "none": None,  # every intermediate result
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # each block's input and its dense layers' outputs
@@ -64,6 +64,7 @@ class TransformerConfig:
     scale_attention: bool = True
     head: str = "linear"
     head_bias: bool = False
+    num_classes: int | None = None
     pooler: bool = False
     tie_embeddings: bool = True
     scale_embeddings: bool = False
@@ -93,7 +94,8 @@ class TransformerConfig:
         self._default("qkv_bias", self.use_bias)
         self._default("bidirectional_prefix", False)
         self._default("rope_original_length", self.max_length)
-        for name in ("num_kv_heads", "head_dim", "mlp_dim", "rope_original_length"):
+        self._default("num_classes", 2)
+        for name in ("num_kv_heads", "head_dim", "mlp_dim", "num_classes", "rope_original_length"):
             require(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
         require(
             self.num_heads % self.num_kv_heads == 0,
@@ -142,6 +144,11 @@ class TransformerConfig:
         """The kind: "decoder", "encoder" or "encoder-decoder"."""
         kinds = {"encoder": self.encoder_layers, "decoder": self.decoder_layers}
         return "-".join(kind for kind, layers in kinds.items() if layers)
+
+    @property
+    def gives_tokens(self) -> bool:
+        """Whether the logits are of the vocabulary."""
+        return self.head in ("linear", "transform")
 
     @property
     def num_layers(self) -> int:

@@ -156,7 +156,8 @@ class Embedding(nn.Module):
 class Head(nn.Module):
     """The output layer, to logits [B, T, V] in float32; tied, it is the transpose of the embedding that it is given.
 
-    `head="transform"` puts a dense layer, the activation and a norm before it (BERT, arXiv:1810.04805).
+    `head="transform"` puts a dense layer, the activation and a norm before it (BERT, arXiv:1810.04805). `head="classes"` gives
+    the logits of so many classes instead, by a layer of its own: [B, T, C].
     """
 
     config: TransformerConfig
@@ -164,6 +165,8 @@ class Head(nn.Module):
     @nn.compact
     def __call__(self, x_BTD: jax.Array, embedding: Embedding) -> jax.Array:
         config = self.config
+        if config.head == "classes":
+            return Dense(config, (config.num_classes,), use_bias=True, dtype=jnp.float32, name="classes")(x_BTD)
         if config.head == "transform":
             x_BTD = ACTIVATIONS[config.activation][0](Dense(config, (config.embed_dim,), name="transform")(x_BTD))
             x_BTD = norm(config, "norm")(x_BTD)

@@ -1,6 +1,7 @@
 """What is learned, as data: one record of functions for each objective."""
 
 from tasks.causal_lm import CAUSAL_LM, PREFIX_LM
+from tasks.classification import CLASSIFICATION
 from tasks.masked_lm import MASKED_LM
 from tasks.span_corruption import SPAN_CORRUPTION
 from tasks.task import CorruptionConfig, LossConfig, Task
@@ -10,12 +11,13 @@ TASKS: dict[str, Task] = {
     "prefix_lm": PREFIX_LM,
     "masked_lm": MASKED_LM,
     "span_corruption": SPAN_CORRUPTION,
+    "classification": CLASSIFICATION,
 }
 
 
 def tasks_of(network: str) -> list[str]:
     """The tasks that train a network of this kind."""
-    return [name for name, task in TASKS.items() if task.network == network]
+    return [name for name, task in TASKS.items() if network in task.networks]
 
 
 __all__ = ["TASKS", "CorruptionConfig", "LossConfig", "Task", "tasks_of"]

@@ -20,5 +20,7 @@ def add_prefix(row: Row, generator: np.random.Generator) -> Row:
     return row | {"prefix": prefix, "weights": weights}
 
 
-CAUSAL_LM = Task("decoder", lambda packed, tokenizer, config: lambda row, generator: row, token_loss, every_token=True)
-PREFIX_LM = Task("decoder", lambda packed, tokenizer, config: add_prefix, token_loss)
+CAUSAL_LM = Task(
+    ("decoder",), lambda packed, tokenizer, config, network: lambda row, generator: row, token_loss, every_token=True
+)
+PREFIX_LM = Task(("decoder",), lambda packed, tokenizer, config, network: add_prefix, token_loss)

@@ -13,7 +13,7 @@ from tasks.task import CorruptionConfig, Task
 SPACE_MARKS = ("\u2581", "\u0120")  # what a piece that follows a space begins with: SentencePiece's mark, GPT-2's
 
 
-def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig) -> PrepareRow:
+def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig, network: str) -> PrepareRow:
     """Masks anew at every step (dynamic masking, Liu et al. 2019, arXiv:1907.11692).
 
     Raises:
@@ -103,4 +103,4 @@ def _is_letter(character: str) -> bool:
     return character.isalpha() and "CJK" not in unicodedata.name(character, "")
 
 
-MASKED_LM = Task("encoder", prepare, token_loss)
+MASKED_LM = Task(("encoder",), prepare, token_loss)

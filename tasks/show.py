@@ -30,7 +30,7 @@ TITLES = {
 def show(name: str, document: str, tokenizer: Tokenizer, seed: int = 0) -> str:
     """What the objective `name` makes of a document, as a Markdown table: a row an array, a column a place."""
     packed = PackedRows.pack([encode_texts([document], tokenizer)], 64)
-    prepare = TASKS[name].prepare(packed, tokenizer, CORRUPTION)
+    prepare = TASKS[name].prepare(packed, tokenizer, CORRUPTION, TASKS[name].networks[0])
     row = prepare(packed.row(0), np.random.default_rng(seed))
 
     def pieces(ids: str, segments: str) -> list[str]:

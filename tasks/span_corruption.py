@@ -79,7 +79,7 @@ def corrupt(
     return tokens[kept], np.bincount(text[kept], minlength=len(lengths))
 
 
-def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig) -> PrepareRow:
+def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig, network: str) -> PrepareRow:
     """Every text of a row is corrupted by itself, and its two sides have the same segment number, so they see no other.
 
     The two lengths are those of the fullest row, so that nothing is ever cut.
@@ -139,4 +139,4 @@ def _round_up(length: int) -> int:
     return -(-length // 8) * 8
 
 
-SPAN_CORRUPTION = Task("encoder-decoder", prepare, token_loss, row_length)
+SPAN_CORRUPTION = Task(("encoder-decoder",), prepare, token_loss, row_length)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import jax
 
-from common.errors import require
+from common.errors import choose, require
 from data.batches import PackedRows, PrepareRow
 from data.tokenizer import Tokenizer
 from model import Output
@@ -24,11 +24,13 @@ class LossConfig:
     z_loss: float
     l1_penalty: float
     l2_penalty: float
+    class_weights: str = "none"
 
     def __post_init__(self):
         require(0 <= self.label_smoothing < 1, f"label_smoothing={self.label_smoothing} must be in [0, 1)")
         for name in ("z_loss", "l1_penalty", "l2_penalty"):
             require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
+        choose(dict.fromkeys(("none", "balanced")), self.class_weights, "class_weights")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,19 +55,24 @@ class Task:
     """An objective.
 
     Attributes:
-        network: the kind that it trains: "decoder", "encoder" or "encoder-decoder".
-        prepare: (packed rows, tokenizer, corruption) -> the function that makes of each packed row what the network is fed.
-            Raises ConfigError where the tokenizer has not the special tokens that this takes.
+        networks: the kinds that it trains: "decoder", "encoder", "encoder-decoder".
+        prepare: (packed rows, tokenizer, corruption, kind of network) -> the function that makes of each packed row what the
+            network is fed. Raises ConfigError where the tokenizer has not the special tokens that this takes.
         row_length: (data.sequence_length, corruption) -> tokens of text in a packed row.
         every_token: whether each token of the text is a target just once, so that bits a byte can be told.
+        labelled: whether each document has a label, a class of its own, which is what is learned; then the network's head is
+            "classes".
+        predict: (apply, params, batch) -> what the network would answer at each place, arrays [B, T]; None: nothing to ask.
         loss: (apply, params, batch, key, config) -> (objective, values), arrays of one shape, [B, T]: of each target, times
             its weight. The sum of `objective` is minimized; `values` are "loss" (cross-entropy in nats, without smoothing
             and penalties), "weight", and whatever else a task wants to see the mean of. Their sums are divided once, after
             all microbatches and devices, so that the loss does not depend on how the batch was cut.
     """
 
-    network: str
-    prepare: Callable[[PackedRows, Tokenizer, CorruptionConfig], PrepareRow]
+    networks: tuple[str, ...]
+    prepare: Callable[[PackedRows, Tokenizer, CorruptionConfig, str], PrepareRow]
     loss: Callable[[Apply, Params, Batch, jax.Array | None, LossConfig], tuple[jax.Array, dict[str, jax.Array]]]
     row_length: Callable[[int, CorruptionConfig], int] = same_length
     every_token: bool = False
+    labelled: bool = False
+    predict: Callable[[Apply, Params, Batch], dict[str, jax.Array]] | None = None

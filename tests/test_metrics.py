@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from metrics import bits_per_byte, bootstrap, perplexity
+from metrics import (
+    bits_per_byte,
+    bootstrap,
+    by_class,
+    classification_averages,
+    classification_metrics,
+    confusion,
+    perplexity,
+)
 
 
 @pytest.mark.parametrize(
@@ -76,3 +84,21 @@ def test_one_document_has_no_interval_and_a_seed_gives_the_same_again():
     samples = np.arange(9.0), np.ones(9)
     assert bootstrap(mean_and_ratio, samples) == bootstrap(mean_and_ratio, samples)
     assert bootstrap(mean_and_ratio, samples) != bootstrap(mean_and_ratio, samples, seed=1)
+
+
+# Classes: two of "a" are right, one is taken for "b"; one of two "b" is right; "c" is never said.
+LABELS, ANSWERS = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 0])
+
+
+def test_classes_as_worked_by_hand():
+    found = by_class(LABELS, ANSWERS, ["a", "b", "c"])
+    assert found["a"] == pytest.approx({"precision": 2 / 4, "recall": 2 / 3, "f1": 4 / 7, "support": 3})
+    assert found["b"] == pytest.approx({"precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2, "support": 2})
+    assert found["c"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+    macro_f1 = (4 / 7 + 1 / 2) / 3
+    assert classification_metrics(LABELS, ANSWERS) == pytest.approx({"accuracy": 3 / 6, "macro_f1": macro_f1})
+    averages = classification_averages(LABELS, ANSWERS)
+    assert averages["macro_precision"] == pytest.approx(1 / 3) and averages["macro_recall"] == pytest.approx(7 / 18)
+    assert averages["macro_f1"] == pytest.approx(macro_f1)
+    assert {averages[f"micro_{name}"] for name in ("precision", "recall", "f1")} == {0.5}
+    assert confusion(LABELS, ANSWERS, ["a", "b", "c"]).tolist() == [[2, 1, 0], [1, 1, 0], [1, 0, 0]]

@@ -95,7 +95,7 @@ def test_a_messy_folder_comes_out_as_the_report_says(messy, command, tmp_path):
 @pytest.mark.slow
 def test_training_on_it_is_training_on_its_sources(messy, command, tmp_path):
     """The same losses, bit for bit; then it resumes, and is refused with a shard cut short."""
-    options = (*SMALL, *CLEAN, "--config.data.skip_bad=True")
+    options = (*SMALL, *CLEAN, "--config.data.skip_bad=True", "--config.data.subword_sampling=0.1")
     source = f"--config.data.train={tmp_path / 'messy'}"
     assert command("prepare.py", *config(), "--out", "tokens", source, *options).returncode == 0
 

@@ -50,4 +50,4 @@ def test_commands_run(tmp_path, cache_dir):
             command += " --collect-only"
         done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        assert done.stdout.strip(), command
+        assert (done.stdout + done.stderr).strip(), command

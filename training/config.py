@@ -72,11 +72,24 @@ class RunConfig:
 
     def __post_init__(self):
         choose(TASKS, self.task, "task")
-        needed = TASKS[self.task].network
-        article = "a" if needed == "decoder" else "an"
+        task = TASKS[self.task]
+        needed = " or ".join(f"{'a' if kind == 'decoder' else 'an'} {kind}" for kind in task.networks)
         require(
-            self.model.network == needed,
-            f"task={self.task!r} trains {article} {needed}; set model.encoder_layers and model.decoder_layers for it",
+            self.model.network in task.networks,
+            f"task={self.task!r} trains {needed}; set model.encoder_layers and model.decoder_layers for it",
+        )
+        for key, given, wanted in (
+            ("model.head='classes'", self.model.head == "classes", task.labelled),
+            ("a field of labels, data.label_field", self.data.label_field != "", task.labelled),
+        ):
+            verb = "needs" if wanted else "has no use for"
+            require(
+                given == wanted,
+                f"task={self.task!r} {verb} {key}; configs/finetune/classification.py has what belongs to it",
+            )
+        require(
+            not (task.labelled and self.training.sample_prompts),
+            f"training.sample_prompts: a network that learns task={self.task!r} writes no text; set them to ()",
         )
         require(
             not (self.init_from and self.training.word_vectors),
@@ -120,8 +133,8 @@ def fill_in_defaults(stored: Settings, kind: type = RunConfig) -> Settings:
     return filled
 
 
-def build_config(settings: Settings, vocab_size: int | None = None) -> RunConfig:
-    """The frozen record of `settings`; `vocab_size` is the tokenizer's, once it is known.
+def build_config(settings: Settings, vocab_size: int | None = None, num_classes: int | None = None) -> RunConfig:
+    """The frozen record of `settings`; `vocab_size` is the tokenizer's and `num_classes` the data's, once they are known.
 
     Raises:
         ConfigError: an unknown or missing key, a wrong type, a value or a combination that is not allowed, with its
@@ -132,7 +145,7 @@ def build_config(settings: Settings, vocab_size: int | None = None) -> RunConfig
     for name in sorted(SECTIONS, key=lambda name: name == "model"):  # last, since others give it sizes
         kind, value = SECTIONS[name], settings[name]
         if name == "model" and isinstance(value, Mapping):
-            value = _fill_in(value, values, vocab_size)
+            value = _fill_in(value, values, vocab_size, num_classes)
         values[name] = (_build_section if dataclasses.is_dataclass(kind) else _checked)(name, value, kind)
     return RunConfig(**values)
 
@@ -149,7 +162,9 @@ def _build_section(name: str, section: Any, kind: type) -> Any:
         raise ConfigError(f"{name}.{error}") from error
 
 
-def _fill_in(model: Mapping[str, Any], others: Mapping[str, Any], pieces: int | None) -> dict[str, Any]:
+def _fill_in(
+    model: Mapping[str, Any], others: Mapping[str, Any], pieces: int | None, classes: int | None
+) -> dict[str, Any]:
     """The model's settings, with what is worked out from `others`: the tokenizer may be asked for more pieces than it has."""
     model = dict(model)
     if model.get("vocab_size", ...) is None:
@@ -158,6 +173,10 @@ def _fill_in(model: Mapping[str, Any], others: Mapping[str, Any], pieces: int | 
         raise ConfigError(
             f"model.vocab_size={model['vocab_size']} is below the tokenizer's {pieces} pieces; raise it, or set None"
         )
+    if classes and model.get("num_classes", ...) is None:
+        model["num_classes"] = classes
+    elif classes and type(model.get("num_classes")) is int and model["num_classes"] != classes:
+        raise ConfigError(f"model.num_classes={model['num_classes']}, but the labels have {classes} classes; set None")
     if model.get("max_length", ...) is None:
         model["max_length"] = others["data"].sequence_length
     if model.get("bidirectional_prefix", ...) is None:

@@ -15,7 +15,7 @@ from interop.export_tokenizer import export_tokenizer
 from interop.weights import Published, family_of, look_through, read_params
 from interop.writer import write_published
 from model import TransformerConfig
-from tasks import TASKS
+from tasks import tasks_of
 from training.checkpoints import Checkpoints
 from training.run_folder import RunFolder
 from training.settings import Settings
@@ -85,7 +85,7 @@ def origin(published: Published, name: str, params) -> dict[str, Any]:
 def complete(settings: Settings, published: Published, tokenizer: AnyTokenizer | None) -> Settings:
     """The settings with the network's, and with those that suit it where training is to go on."""
     config = published.config
-    task = next(name for name, task in TASKS.items() if task.network == config.network)
+    task = tasks_of(config.network)[0]
     prompts = {"decoder": ("The", "我"), "encoder": (), "encoder-decoder": ()}[config.network]
     changes = {
         "model": dataclasses.asdict(config) | {"dtype": "auto"},
@@ -105,6 +105,8 @@ def export_published(path: str, folder: Path, shard_size: int, say: Callable[[st
     """
     run, _ = RunFolder.find(path)
     model = load_model(path, say, needs_tokenizer=False)
+    if model.config.head == "classes":
+        raise UserError(f"{run.path} tells classes apart; only networks that give tokens are exported")
     came_from = (run.data() or {}).get("converted_from", {}).get("config", {})
     family = family_of(model.config, came_from.get("model_type"))
     extra = {name: value for name, value in came_from.items() if name.endswith("_token_id")}

@@ -10,8 +10,8 @@ from jax.sharding import Mesh
 from data.batches import ValidBatches
 from data.corpus import EncodedText
 from data.tokenizer import Tokenizer
-from metrics import bits_per_byte, language_model_metrics
-from tasks import TASKS
+from metrics import bits_per_byte, classification_metrics, language_model_metrics
+from tasks import TASKS, Task
 from training.config import RunConfig
 from training.prefetch import prefetch
 from training.rows import pack_rows
@@ -29,33 +29,32 @@ class DocumentSums:
     Attributes:
         loss: cross-entropy of its targets in nats, summed.
         weight: the targets that count.
+        answers: what the network would answer where it is asked, as the task's `predict` names it, [documents] each.
     """
 
     loss: np.ndarray
     weight: np.ndarray
+    answers: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 class Evaluator:
     """Measures parameters on texts by source, each packed once, in batches laid over the mesh."""
 
-    def __init__(self, eval_step, batches: Mapping[str, ValidBatches], every_token: bool, mesh: Mesh):
-        """`eval_step`: (params, batch) -> {"loss", "weight"} of each target, as `make_eval_step` gives it.
-
-        `every_token`: whether each token is a target once, so that bits a byte can be told.
-        """
+    def __init__(self, eval_step, batches: Mapping[str, ValidBatches], task: Task, mesh: Mesh):
+        """`eval_step`: (params, batch) -> {"loss", "weight"} and answers at each place, as `make_eval_step` gives it."""
 
         def step(params: Params, batch: Batch) -> dict[str, jax.Array]:
             return eval_step(params, batch) | {"segment_ids": batch["segment_ids"]}
 
         self._step = jax.jit(step, out_shardings=replicated(mesh))  # so that each process can read all of it
-        self._batches, self._every_token, self._mesh = batches, every_token, mesh
+        self._batches, self._task, self._mesh = batches, task, mesh
 
     def batch_loss(self, params: Params, batch: Batch) -> float:
         """The summed cross-entropy of one batch, arrays [B, T] over the mesh, in nats."""
         return float(np.sum(self._step(params, batch)["loss"]))
 
     def __call__(self, params: Params) -> dict[str, float]:
-        """The "loss" (mean nats a target) and "perplexity" of all texts together.
+        """The "loss" (mean nats a target) and "perplexity" of all texts together; of labelled ones "accuracy" and "macro_f1".
 
         Where every token is a target, "bits_per_byte" as well and, of several sources, "bits_per_byte/SOURCE" of each.
         """
@@ -66,10 +65,17 @@ class Evaluator:
         sizes = {source: batches.packed.texts[0].num_bytes for source, batches in self._batches.items()}
         sums = {source: (each.loss.sum(), each.weight.sum()) for source, each in measured.items()}
         loss, weight = map(sum, zip(*sums.values(), strict=True))
-        values = language_model_metrics(loss, weight, sum(sizes.values()) if self._every_token else None)
-        if self._every_token and len(sums) > 1:
+        if self._task.labelled:
+            return {"loss": loss / weight} | classification_metrics(self.labels(), answers_of(measured, "prediction"))
+        every_token = self._task.every_token
+        values = language_model_metrics(loss, weight, sum(sizes.values()) if every_token else None)
+        if every_token and len(sums) > 1:
             values |= {f"bits_per_byte/{source}": bits_per_byte(sums[source][0], sizes[source]) for source in sums}
         return values
+
+    def labels(self) -> np.ndarray:
+        """Of all documents, in the order of the sources, the number of their class: int32 [documents]."""
+        return np.concatenate([batches.packed.texts[0].labels for batches in self._batches.values()])
 
     def measure(self, params: Params, tell: Tell = lambda *_: None) -> dict[str, DocumentSums]:
         """What each document of each source costs."""
@@ -87,6 +93,10 @@ class Evaluator:
                     documents = batches.documents(number, values["segment_ids"])
                     np.add.at(sums.loss, documents, values["loss"])
                     np.add.at(sums.weight, documents, values["weight"])
+                    counted = values["weight"] > 0
+                    for name in values.keys() - {"loss", "weight", "segment_ids"}:
+                        answers = sums.answers.setdefault(name, np.zeros(len(sums.loss), values[name].dtype))
+                        answers[documents[counted]] = values[name][counted]
                     done += 1
                     tell(done, total)
             measured[source] = sums
@@ -100,4 +110,9 @@ def make_evaluator(
     task = TASKS[config.task]
     packed = {source: pack_rows(config, tokenizer, [text]) for source, text in texts.items()}
     batches = {source: ValidBatches(rows, batch_size, prepare) for source, (rows, prepare) in packed.items()}
-    return Evaluator(make_eval_step(config.model, task, config.loss, mesh), batches, task.every_token, mesh)
+    return Evaluator(make_eval_step(config.model, task, config.loss, mesh), batches, task, mesh)
+
+
+def answers_of(measured: Mapping[str, DocumentSums], name: str) -> np.ndarray:
+    """Those of all documents, in the order of the sources."""
+    return np.concatenate([each.answers[name] for each in measured.values()])

@@ -29,6 +29,7 @@ OWN = (
     "scan_layers",
     "bidirectional_prefix",
 )
+NEW_HEAD = ("head", "num_classes")  # where the task has labels
 # Those that come with the parameters but may be set to something else, for longer texts.
 ADJUSTABLE = (
     "max_length",  # but not with learned positions: it is the shape of their table
@@ -75,13 +76,14 @@ def inherit(settings: Settings, chosen: Collection[str], source: RunFolder) -> S
     Raises:
         ConfigError: a key that was set contradicts them; the network is not of the task's kind.
     """
-    network = source.config(source.tokenizer()).model
+    network, task = source.config(source.tokenizer()).model, str(settings.get("task"))
     fits = tasks_of(network.network)
     require(
-        settings.get("task") in fits or settings.get("task") not in TASKS,
-        f"init_from: the network in {source.path} is of the kind {network.network!r}, which task={settings.get('task')!r} "
-        f"does not train; choose from: {', '.join(fits)}",
+        task in fits or task not in TASKS,  # `build_config` tells
+        f"init_from: the network in {source.path} is of the kind {network.network!r}, which task={task!r} does not train; "
+        f"choose from: {', '.join(fits)}",
     )
+    own = (*OWN, *NEW_HEAD) if task in TASKS and TASKS[task].labelled else OWN
     adjustable = [name for name in ADJUSTABLE if (network.position, name) != ("learned", "max_length")]
     theirs = {"model": dataclasses.asdict(network), "tokenizer": source.settings()["tokenizer"]}
     contradictions: list[str] = []
@@ -93,7 +95,7 @@ def inherit(settings: Settings, chosen: Collection[str], source: RunFolder) -> S
         for name, value in theirs[section].items():
             key, given = f"{section}.{name}", ours.get(name)
             said = key in chosen and given is not None  # None: worked out from the others, which are theirs
-            if section == "model" and (name in OWN or (said and name in adjustable)):
+            if section == "model" and (name in own or (said and name in adjustable)):
                 continue
             if said and _plain(given) != _plain(value):
                 contradictions.append(f"{key}={value!r}, not {given!r}")
@@ -125,6 +127,9 @@ def read_init(path: str, config: TransformerConfig, mesh: MeshConfig, say: Calla
     model = load_model(path, say, mesh=mesh)
     wanted, found = _flatten(abstract_params(config)), _flatten(model.params)
     loaded = wanted.keys() & found.keys()
+    loaded = {
+        name for name in loaded if not name.startswith("head/classes/") or wanted[name].shape == found[name].shape
+    }
     for name in sorted(loaded):
         if wanted[name].shape != found[name].shape:
             shapes = f"{list(found[name].shape)}, and this network's is {list(wanted[name].shape)}"
@@ -132,7 +137,7 @@ def read_init(path: str, config: TransformerConfig, mesh: MeshConfig, say: Calla
                 f"init_from: {name} in {path} has the shape {shapes}; leave the model's settings as they are there"
             )
     say(f"parameters from {path}, step {model.step}:")
-    groups = {"loaded": loaded, "new": wanted.keys() - found.keys(), "skipped": found.keys() - wanted.keys()}
+    groups = {"loaded": loaded, "new": wanted.keys() - loaded, "skipped": found.keys() - loaded}
     for title, names in groups.items():
         size = sum((found if title != "new" else wanted)[name].size for name in names)
         listed = "" if title == "loaded" or not names else f": {', '.join(sorted(names))}"

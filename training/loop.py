@@ -25,7 +25,7 @@ from training.monitor import Monitor
 from training.optimizer import make_optimizer, make_schedule
 from training.plot import plot_losses
 from training.prefetch import prefetch
-from training.rows import pack_rows
+from training.rows import describe_classes, pack_rows
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, local_rows, make_mesh, put_batch
 from training.signals import StopSignal
@@ -40,6 +40,15 @@ from training.step import (
 )
 from training.trace import StepTrace
 from training.word_embedding import read_token_embedding
+
+# How a validation is reported: figures by name, those that there are.
+SHOWN = {
+    "loss": "loss {:.4f}",
+    "perplexity": "perplexity {:.2f}",
+    "bits_per_byte": "{:.3f} bits a byte",
+    "accuracy": "accuracy {:.3f}",
+    "macro_f1": "macro F1 {:.3f}",
+}
 
 
 class Trainer:
@@ -216,9 +225,8 @@ class Trainer:
         values = self.evaluate(state.params)
         monitor.require_finite(step, {"validation loss": values["loss"]})
         writer.write(step, "valid", values)
-        report = f"validation at step {step}: loss {values['loss']:.4f}, perplexity {values['perplexity']:.2f}"
-        if "bits_per_byte" in values:
-            report += f", {values['bits_per_byte']:.3f} bits a byte"
+        shown = ", ".join(form.format(values[name]) for name, form in SHOWN.items() if name in values)
+        report = f"validation at step {step}: {shown}"
         by_source = ", ".join(
             f"{name.partition('/')[2]} {bits:.3f}" for name, bits in values.items() if name.startswith("bits_per_byte/")
         )
@@ -304,6 +312,8 @@ class Trainer:
             f"{valid:,} to validate; {self.corpus.tokenizer.vocab_size:,} pieces"
         )
         steps = config.training.num_steps
+        if self.corpus.classes:
+            say(describe_classes(self.corpus))
         seen = self.batches.tokens(steps)
         ratio = seen / sum(counts.values())
         say(f"run: {steps:,} steps, {seen:,.0f} tokens, {self.epochs(steps)}, {ratio:.2f} tokens a parameter")

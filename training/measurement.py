@@ -1,19 +1,22 @@
 """A run's model measured on text: the figures of the loop's own validation, and how sure they are."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from common.errors import UserError, require
-from data.corpus import EncodedText, load_corpus, load_texts
+from data.corpus import EncodedText
+from data.document import Document
 from data.encoded import decoded_sizes
+from data.labelled import load
+from data.measured import load_examples, load_texts
 from data.tokenizer import Tokenizer
-from metrics import bootstrap, language_model_metrics
+from metrics import bootstrap, by_class, classification_averages, confusion, language_model_metrics
 from tasks import TASKS, tasks_of
 from training.config import RunConfig, build_config
-from training.evaluation import DocumentSums, Tell, make_evaluator
+from training.evaluation import DocumentSums, Evaluator, Tell, answers_of, make_evaluator
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, make_mesh
 from training.trained_model import load_model
@@ -30,6 +33,9 @@ class Measurement:
         data: the sources.
         metrics: the figures by name, and how much they were measured on.
         intervals: 95 % intervals of the figures, from the bootstrap over documents; some may have none.
+        per_class: where there are classes, precision, recall, F1 and the number of examples of each.
+        confusion_matrix: then, examples of each class (rows) by what they were taken for (columns).
+        predictions: then, of each example its text, label, prediction and the probability of that.
     """
 
     task: str
@@ -37,6 +43,18 @@ class Measurement:
     data: tuple[str, ...]
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
+    per_class: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    confusion_matrix: list[list[int]] | dict = dataclasses.field(default_factory=dict)
+    predictions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What is measured: texts by source, and where they have labels their documents, and the classes' names."""
+
+    texts: Mapping[str, EncodedText]
+    documents: Mapping[str, Sequence[Document]] = dataclasses.field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
 
 def measure_run(
@@ -55,14 +73,22 @@ def measure_run(
     folder, _ = RunFolder.find(path)
     config, tokenizer = _config(folder, task, data)
     mesh = make_mesh(config.mesh)
-    texts = _read(config, tokenizer, say) if "valid" in data else _own_text(folder, config, tokenizer)
+    classes = folder.classes()
+    subject = _read(config, tokenizer, classes, say) if "valid" in data else _own(folder, config, tokenizer)
     rows = batch_size or config.training.batch_size // config.training.microbatches
     rows = -(-rows // batch_divisor(mesh)) * batch_divisor(mesh)
-    evaluator = make_evaluator(config, texts, tokenizer, mesh, rows)
+    evaluator = make_evaluator(config, subject.texts, tokenizer, mesh, rows)
     model = load_model(path, say, mesh=config.mesh)
     measured = evaluator.measure(model.params, tell)
-    sizes = {}
-    if TASKS[config.task].every_token:
+    figures = (_of_classes if TASKS[config.task].labelled else _of_text)(evaluator, measured, subject, tokenizer, say)
+    return Measurement(config.task, model.step, tuple(subject.texts), **figures)
+
+
+def _of_text(
+    evaluator: Evaluator, measured: Mapping[str, DocumentSums], subject: Subject, tokenizer: Tokenizer, say: Say
+) -> dict[str, Any]:
+    metrics, texts, sizes = evaluator.metrics(measured), subject.texts, {}
+    if "bits_per_byte" in metrics:
         sizes = {source: decoded_sizes(text, tokenizer) for source, text in texts.items()}
         for source, size in sizes.items():
             if size is None:
@@ -72,9 +98,37 @@ def measure_run(
         "bytes": sum(text.num_bytes for text in texts.values()),
         "documents": sum(len(text.starts) for text in texts.values()),
     }
-    metrics = evaluator.metrics(measured)
     intervals = {name: bounds for name, bounds in _intervals(measured, sizes).items() if name in metrics}
-    return Measurement(config.task, model.step, tuple(texts), metrics | counts, intervals)
+    return {"metrics": metrics | counts, "intervals": intervals}
+
+
+def _of_classes(
+    evaluator: Evaluator, measured: Mapping[str, DocumentSums], subject: Subject, tokenizer: Tokenizer, say: Say
+) -> dict[str, Any]:
+    labels, predictions = evaluator.labels(), answers_of(measured, "prediction")
+    losses = np.concatenate([each.loss for each in measured.values()])
+
+    def statistics(losses: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+        return {"loss": float(losses.mean())} | classification_averages(labels, predictions)
+
+    samples, names = (losses, labels, predictions), subject.classes
+    documents = [document for source in measured for document in subject.documents[source]]
+    answers = zip(documents, labels, predictions, answers_of(measured, "probability"), strict=True)
+    return {
+        "metrics": statistics(*samples) | {"documents": len(labels)},
+        "intervals": bootstrap(statistics, samples),
+        "per_class": by_class(labels, predictions, names),
+        "confusion_matrix": confusion(labels, predictions, names).tolist(),
+        "predictions": [
+            {
+                "text": document.text,
+                "label": names[label],
+                "prediction": names[answer],
+                "probability": round(float(chance), 4),
+            }
+            for document, label, answer, chance in answers
+        ],
+    }
 
 
 def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tuple[RunConfig, Tokenizer]:
@@ -94,17 +148,20 @@ def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tup
         "data": settings["data"] | data,
         "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
     }
-    return build_config(settings | changes, tokenizer.vocab_size), tokenizer
+    classes = len(folder.classes()) or None
+    return build_config(settings | changes, tokenizer.vocab_size, classes), tokenizer
 
 
-def _read(config: RunConfig, tokenizer: Tokenizer, say: Say) -> Mapping[str, EncodedText]:
+def _read(config: RunConfig, tokenizer: Tokenizer, classes: tuple[str, ...], say: Say) -> Subject:
+    if TASKS[config.task].labelled:
+        return Subject(*load_examples(config.data, tokenizer, classes, say), classes)
     texts, skipped = load_texts(config.data, tokenizer)
     if skipped is not None and skipped.count:
         say(f"warning: {skipped.summary()}")
-    return texts
+    return Subject(texts)
 
 
-def _own_text(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Mapping[str, EncodedText]:
+def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Subject:
     """What the run validates on.
 
     Raises:
@@ -114,12 +171,12 @@ def _own_text(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Map
     if folder.is_untrained():
         raise UserError(f"{folder.path} holds converted weights, which have no text of their own; {remedy}")
     try:
-        corpus = load_corpus(config.data, tokenizer)
+        corpus = load(config.data, tokenizer, folder.classes(), lambda line: None)
     except UserError as error:
         raise UserError(f"the run's own text cannot be read: {error}; or {remedy}") from error
     if corpus.fingerprint != (folder.data() or {}).get("fingerprint"):
         raise UserError(f"the text that {folder.path} was trained on has changed since; bring it back, or {remedy}")
-    return corpus.valid
+    return Subject(corpus.valid, corpus.valid_documents, corpus.classes)
 
 
 def _intervals(

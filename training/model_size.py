@@ -43,7 +43,7 @@ def flops_per_token(config: TransformerConfig, params, length: int, source_lengt
     """
     both = config.network == "encoder-decoder"
     read = source_length if both else length  # by the encoder
-    products = length * config.vocab_size * config.embed_dim * config.tie_embeddings
+    products = length * config.vocab_size * config.embed_dim * (config.tie_embeddings and config.gives_tokens)
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         name = parameter_path(path)
         if name.endswith("/kernel") and not name.startswith("pooler/"):

@@ -1,7 +1,12 @@
-"""The picture of a run's losses."""
+"""Pictures: of a run's losses, and of the classes that it confuses."""
 
+import io
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from common.files import write_whole
 from training.metrics_writer import read_metrics
 
 
@@ -29,3 +34,45 @@ def plot_losses(metrics: Path, picture: Path, title: str) -> None:
     if records:
         axes.legend()
     figure.savefig(picture, dpi=120)
+
+
+CHINESE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "SimHei",
+    "WenQuanYi Zen Hei",
+)
+
+
+def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], target: Path) -> None:
+    """Draws how many examples of each class (rows) were taken for which (columns), shaded by their share of the row, as a PNG.
+
+    Where no font has a class's name, its number stands for it, counted from 1.
+
+    Raises:
+        OSError: `target` cannot be written.
+    """
+    from matplotlib import font_manager
+    from matplotlib.figure import Figure
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = ["DejaVu Sans", *(name for name in CHINESE_FONTS if name in installed)]
+    names = [name if name.isascii() or len(fonts) > 1 else str(number) for number, name in enumerate(classes, 1)]
+    counts = np.array(matrix)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    size = 2.5 + 0.42 * len(classes)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=90, fontfamily=fonts)
+    axes.set_yticks(range(len(names)), names, fontfamily=fonts)
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("label")
+    for row, column in zip(*counts.nonzero(), strict=True):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, counts[row, column], ha="center", va="center", color=color, fontsize=7)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    write_whole(target, buffer.getvalue())

@@ -22,7 +22,18 @@ def pack_rows(config: RunConfig, tokenizer: Tokenizer, texts: Sequence[EncodedTe
     task = TASKS[config.task]
     length = task.row_length(config.data.sequence_length, config.corruption)
     packed = PackedRows.pack(texts, length, config.data.packing)
-    return packed, task.prepare(packed, tokenizer, config.corruption)
+    return packed, task.prepare(packed, tokenizer, config.corruption, config.model.network)
+
+
+def describe_classes(corpus: Corpus) -> str:
+    """One line on labelled texts: the classes, how many texts there are, and how many of the commonest class validate."""
+    numbers = np.concatenate([text.labels for text in corpus.valid.values()])
+    most = np.bincount(numbers).max()
+    train = sum(len(text.starts) for text in corpus.train.values())
+    return (
+        f"classes: {len(corpus.classes)} ({', '.join(corpus.classes)}); {train:,} texts to train on, {len(numbers):,} to "
+        f"validate, {most / len(numbers):.1%} of them of one class"
+    )
 
 
 def show_rows(config: RunConfig, corpus: Corpus, count: int) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 config.json       the settings, every key
 tokenizer.model   SentencePiece; or, of published weights, spiece.model or tokenizer.json, and the files beside it
-data.json         sources with their attribution, the prepared folder if they came from one, a fingerprint of the text
+data.json         sources with their attribution, the prepared folder if they came from one, a fingerprint of the text, and
+                  the names of the classes, where it learns some
 checkpoints/N/    parameters and optimizer state after step N
 metrics.jsonl     what was measured, a line each; events.* the same for TensorBoard
 loss.png          the curve
@@ -151,7 +152,12 @@ class RunFolder:
 
     def config(self, tokenizer: Tokenizer | None) -> RunConfig:
         """The run's config, complete."""
-        return build_config(self.settings(), None if tokenizer is None else tokenizer.vocab_size)
+        vocab_size = None if tokenizer is None else tokenizer.vocab_size
+        return build_config(self.settings(), vocab_size, len(self.classes()) or None)
+
+    def classes(self) -> tuple[str, ...]:
+        """The names of the labels that the run tells apart, by their numbers; none where its task has no labels."""
+        return tuple((self.data() or {}).get("classes", ()))
 
     def refuse_changes(self, settings: Settings) -> None:
         """Raises ConfigError if `settings` would make another run of the one that was begun here."""

@@ -31,6 +31,7 @@ MESH_OF = {
     "position": None,
     "type": None,
     "bucket": None,
+    "classes": None,
 }
 
 # The end of a parameter's path -> its logical axes. Exactly one row must match.
@@ -55,6 +56,8 @@ PARAMETER_AXES = (
     (r"(pooler|head/transform)/bias", ("features",)),
     (r"head/output/kernel", ("embed", "vocab")),
     (r"head/bias", ("vocab",)),
+    (r"head/classes/kernel", ("embed", "classes")),
+    (r"head/classes/bias", ("classes",)),
 )
 
 

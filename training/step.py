@@ -174,9 +174,14 @@ def make_train_step(
 def make_eval_step(
     model: TransformerConfig, task: Task, loss_config: LossConfig, mesh: Mesh
 ) -> Callable[[Params, Batch], dict[str, jax.Array]]:
-    """The pure function `(params, batch) -> values` of each target of a task, without dropout."""
+    """The pure function `(params, batch) -> values` of each target of a task, without dropout, and what it would answer."""
     apply = make_apply(model, mesh)
-    return lambda params, batch: task.loss(apply, params, batch, None, loss_config)[1]
+
+    def eval_step(params: Params, batch: Batch) -> dict[str, jax.Array]:
+        answers = {} if task.predict is None else task.predict(apply, params, batch)
+        return task.loss(apply, params, batch, None, loss_config)[1] | answers
+
+    return eval_step
 
 
 def compile_train_step(train_step, state: TrainState, batch: Batch):

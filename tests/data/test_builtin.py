@@ -54,7 +54,7 @@ def test_built_in_text_is_clean(source):
             "builtin:chat/spnish",
             "'builtin:chat/spnish' is not known (did you mean 'builtin:chat/spanish'?); choose from:",
         ),
-        ("builtin:hsk/one", "data='builtin:hsk/one' is not known; it has no parts, give builtin:hsk"),
+        ("builtin:hsk/one", "data='builtin:hsk/one' is not known; give builtin:hsk, or builtin:hsk/zh"),
     ],
 )
 def test_an_unknown_name_lists_the_choices_and_the_nearest(source, message):

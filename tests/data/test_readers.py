@@ -171,7 +171,8 @@ def test_json_is_refused_with_what_is_read(write, content):
         ('{"text": "one', "not JSON (Unterminated string starting at)"),
         (
             '{"txt": "one"}',
-            'no "text" field; each line must be {"text": "…"}, or name another field: --config.data.text_field=NAME',
+            'no "text" field; each line must be {"text": "…"}, or name another field: '
+            "--config.data.text_field=NAME (of labels: data.label_field)",
         ),
         ('["text"]', 'no "text" field'),
         ("3", 'no "text" field'),
@@ -261,7 +262,7 @@ def test_csv_without_the_column_is_refused_with_what_it_has(write):
     message = refusal(source)
     assert message == (
         f"{source}, line 2: no \"text\" column, only 'id', 'body'; "
-        "rename one, or name another field: --config.data.text_field=NAME"
+        "rename one, or name another field: --config.data.text_field=NAME (of labels: data.label_field)"
     )
 
 

@@ -81,6 +81,16 @@ def test_a_published_vocabulary_of_bytes_is_measured_as_its_library_writes(tmp_p
         for piece, token in json.loads((tmp_path / "vocab.json").read_text()).items())  # fmt: skip
 
 
+def test_a_tokenizer_that_drops_spaces_may_have_no_token_of_a_part():
+    model = library.Tokenizer(library.models.WordLevel({"[UNK]": 0, "[SEP]": 1}, unk_token="[UNK]"))
+    model.pre_tokenizer = library.pre_tokenizers.Whitespace()
+    said = measure(HfTokenizer({"tokenizer.json": model.to_str().encode()}), [f" \n{ENGLISH}"], {"other": [" \n"]})
+    assert said["bytes_per_token"]["other"] is None and said["tokens_per_byte"]["other"] == 0
+    assert said["unknown_share"] == 1
+    table = vocabulary_table({"languages": {"other": 2}, "rows": [{"name": "x", **said}]}, lambda pieces: pieces)
+    assert table.splitlines()[1].split()[3] == "nan"
+
+
 @pytest.fixture
 def options(tmp_path):
     lines = [f"{ENGLISH[: 20 + number % 40]} {number}\n{CHINESE[: 8 + number % 12]}" for number in range(300)]

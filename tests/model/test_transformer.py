@@ -44,6 +44,20 @@ def test_logits_equal_numpy(network):
     assert np.isfinite(actual).all(), "padding must not make NaN"
 
 
+@pytest.mark.parametrize("pooler", [False, True])
+def test_a_head_of_classes_reads_the_last_hidden_vectors_or_bert_s_summary_of_them(pooler):
+    config = dataclasses.replace(NETWORKS["bert"], head="classes", num_classes=5, pooler=pooler)
+    params = random_params(abstract_params(config))
+    output = Transformer(config).apply({"params": float32(params)}, Tokens(TOKENS, POSITIONS, SEGMENTS))
+    hidden = np.asarray(output.hidden_BTD, np.float64)
+    if pooler:
+        hidden = np.tanh(hidden @ params["pooler"]["kernel"] + params["pooler"]["bias"])
+        assert_close(output.pooled_BD, hidden[:, 0])
+    layer = params["head"]["classes"]
+    assert params["head"].keys() == {"classes"} and output.logits_BTV.dtype == jnp.float32
+    assert_close(output.logits_BTV, hidden @ layer["kernel"] + layer["bias"])
+
+
 def test_bfloat16_is_near_and_keeps_float32_parameters():
     config = dataclasses.replace(NETWORKS["llama"], dtype="bfloat16")
     params = random_params(abstract_params(config))

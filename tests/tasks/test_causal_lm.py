@@ -17,11 +17,11 @@ def row(*lengths, padding=3):
 
 def test_causal_lm_takes_rows_as_they_are():
     given = row(4, 2)
-    assert TASKS["causal_lm"].prepare(None, None, CorruptionConfig())(given, None) is given
+    assert TASKS["causal_lm"].prepare(None, None, CorruptionConfig(), "decoder")(given, None) is given
 
 
 def test_a_prefix_is_the_beginning_of_each_text_and_what_follows_is_the_target():
-    prepare = TASKS["prefix_lm"].prepare(None, None, CorruptionConfig())
+    prepare = TASKS["prefix_lm"].prepare(None, None, CorruptionConfig(), "decoder")
     sizes = set()
     for seed in range(100):
         given = row(5, 1, 3)

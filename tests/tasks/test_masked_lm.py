@@ -18,7 +18,7 @@ def packed(tokenizer):
 
 
 def masked(packed, tokenizer, seed, **options):
-    prepare = TASKS["masked_lm"].prepare(packed, tokenizer, CorruptionConfig(**options))
+    prepare = TASKS["masked_lm"].prepare(packed, tokenizer, CorruptionConfig(**options), "encoder")
     return packed.row(0), prepare(packed.row(0), np.random.default_rng(seed))
 
 
@@ -103,4 +103,4 @@ def test_at_least_one_is_chosen_and_the_share_is_kept(size, rate, seed):
 def test_a_tokenizer_without_a_mask_is_refused(packed):
     plain = train(TEXTS, TokenizerConfig(300, "bpe", 0.99, True, True))
     with pytest.raises(ConfigError, match=r"special_tokens=\[MASK\]"):
-        TASKS["masked_lm"].prepare(packed, plain, CorruptionConfig())
+        TASKS["masked_lm"].prepare(packed, plain, CorruptionConfig(), "encoder")

@@ -74,7 +74,7 @@ def packed(text):
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_a_row_is_two_rows_whose_segments_belong_together(text, tokenizer, packing):
     packed = PackedRows.pack([text], row_length(64, T5), packing)
-    prepare = TASKS["span_corruption"].prepare(packed, tokenizer, T5)
+    prepare = TASKS["span_corruption"].prepare(packed, tokenizer, T5, "encoder-decoder")
     shapes = set()
     for index in range(-1, len(packed)):
         fed = prepare(packed.row(index), np.random.default_rng(index + 1))
@@ -106,4 +106,4 @@ def test_a_row_is_two_rows_whose_segments_belong_together(text, tokenizer, packi
 def test_too_few_sentinels_are_refused(packed):
     few = train(TEXTS, TokenizerConfig(300, "bpe", 0.99, True, True, ("<extra_id_0>",)))
     with pytest.raises(ConfigError, match=r"needs \d+ sentinels for these texts, and the vocabulary has 1"):
-        TASKS["span_corruption"].prepare(packed, few, T5)
+        TASKS["span_corruption"].prepare(packed, few, T5, "encoder-decoder")

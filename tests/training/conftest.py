@@ -143,7 +143,7 @@ def begin(overrides, said, tmp_path):
     `drop`: the sections of the small run's settings that are left as the config has them.
     """
 
-    from data.corpus import load_corpus
+    from data.labelled import load
     from training.config import build_config
     from training.init_from import settle
     from training.loop import Trainer
@@ -159,8 +159,9 @@ def begin(overrides, said, tmp_path):
         run = build_config(settings)
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.refuse_changes(settings)
-        corpus = load_corpus(run.data, run.tokenizer if source is None else source.tokenizer())
-        run = build_config(settings, corpus.tokenizer.vocab_size)
+        tokenizer = run.tokenizer if source is None else source.tokenizer()
+        corpus = load(run.data, tokenizer, folder.classes(), said.say)
+        run = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
         trainer = Trainer(run, corpus, folder, said, lambda params: [])
         folder.begin(settings, corpus.tokenizer, corpus.origin)
         return trainer

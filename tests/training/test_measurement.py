@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from common.errors import ConfigError, UserError
-from data.corpus import load_texts
 from data.encoded import encode_texts
+from data.measured import load_texts
 from generation.scoring import score, score_text
 from metrics import bits_per_byte
 from tests.training.conftest import make_text

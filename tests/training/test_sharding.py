@@ -42,6 +42,7 @@ KINDS = {
         activation="geglu",
         use_bias=True,
     ),
+    "classes": TransformerConfig(7, 8, 8, 2, 1, head="classes", num_classes=5),
     "2017": TransformerConfig(7, 8, 8, 2, 2, 2, norm_position="post", position="sinusoidal", activation="relu"),
     "bert": TransformerConfig(
         7,
@@ -83,6 +84,7 @@ def test_every_parameter_matches_one_row(kind):
             "position": config.max_length,
             "type": config.num_token_types,
             "bucket": config.relative_buckets,
+            "classes": config.num_classes,
         }
         assert sizes == {axis: expected[axis] for axis in axes}, name
 

@@ -1,0 +1,54 @@
+"""Texts that a trained model is measured on, which no run need have seen."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.errors import UserError
+from data.cleaning import Cleaner
+from data.corpus import DataConfig, Texts
+from data.encoded import EncodedText, encode_texts
+from data.labelled import Example, Say, by_source, encode_examples, read_examples
+from data.prepared import is_prepared, read_prepared, refuse_other_tokenizer
+from data.skipped import Skipped
+from data.sources import read_documents
+from data.tokenizer import Tokenizer
+
+
+def load_texts(data: DataConfig, tokenizer: Tokenizer) -> tuple[dict[str, EncodedText], Skipped | None]:
+    """What `data.valid` names, by source: cleaned as `data.clean` says, with all copies; of a prepared folder, what validates.
+
+    Returns:
+        the texts, and what was left out as broken, as a corpus has it.
+
+    Raises:
+        ConfigError, UserError: as `load_corpus`; no text is left.
+    """
+    if len(data.valid) == 1 and is_prepared(data.valid[0]):
+        folder = Path(os.path.expanduser(data.valid[0]))
+        prepared = read_prepared(folder)
+        refuse_other_tokenizer(folder, prepared.tokenizer, tokenizer)
+        return dict(prepared.valid), None
+    skipped = Skipped() if data.skip_bad else None
+    by_source: Texts = {}
+    for document in Cleaner(data.clean).clean(read_documents(data.valid, data.text_field, skipped)):
+        by_source.setdefault(document.source, []).append(document.text)
+    if not by_source:
+        raise UserError(f"data.clean leaves nothing of {', '.join(data.valid)}; give more text, or other steps")
+    return {source: encode_texts(texts, tokenizer) for source, texts in by_source.items()}, skipped
+
+
+def load_examples(
+    data: DataConfig, tokenizer: Tokenizer, classes: Sequence[str], say: Say
+) -> tuple[dict[str, EncodedText], dict[str, list[Example]]]:
+    """What `data.valid` names, by source: as tokens with labels, and the examples themselves.
+
+    Raises:
+        ConfigError, UserError: as `load_labelled`.
+    """
+    examples = dict(by_source(read_examples(data.valid, data)))
+    texts = {
+        source: encode_examples(part, tokenizer, classes, data.sequence_length, say)
+        for source, part in examples.items()
+    }
+    return texts, examples

@@ -1,0 +1,158 @@
+"""Labelled texts are read with their labels from each format, and what is wrong is told with its place."""
+
+import collections
+import csv
+import json
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from common.errors import ConfigError, UserError
+from data.batches import PackedRows
+from data.builtin import read_builtin
+from data.corpus import DataConfig
+from data.labelled import load_labelled, read_example_file
+from data.mapped import join
+from data.measured import load_examples
+from data.tokenizer import TokenizerConfig
+
+ROWS = [
+    {"body": f"the {animal} number {number}\n好", "kind": kind}
+    for number in range(30)
+    for animal, kind in (("cat", 2), ("dog", 10))
+]
+CHAR = TokenizerConfig(300, "char", 1.0, byte_fallback=False, split_digits=True)
+
+
+def write(path, rows=ROWS):
+    if path.suffix == ".jsonl":
+        path.write_text("\n\n".join(json.dumps(row) for row in rows))
+    elif path.suffix == ".csv":
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, ["kind", "body"])
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    return str(path)
+
+
+def options(train, valid=(), **changes):
+    sources = (tuple(train) if isinstance(train, list) else (train,)), valid
+    return DataConfig(*sources, 0.25, 32, "unused", **{"text_field": "body", "label_field": "kind"} | changes)
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+def test_each_format_has_the_same_examples(tmp_path, ending):
+    examples = list(read_example_file(write(tmp_path / f"a{ending}"), "body", "kind"))
+    assert [(example.text, example.label) for example in examples] == [(row["body"], str(row["kind"])) for row in ROWS]
+    third = {".jsonl": "line 5", ".csv": "line 6", ".parquet": "row 3"}  # each text of the table takes two lines
+    assert examples[2].place == f"{tmp_path}/a{ending}, {third[ending]}"
+
+
+def test_a_corpus_of_two_classes(tmp_path):
+    source = write(tmp_path / "a.jsonl")
+    corpus = load_labelled(options(source), CHAR, (), pytest.fail)
+    assert corpus.classes == ("2", "10") and corpus.origin["classes"] == corpus.classes, "numbers in their order"
+    train, valid = corpus.train[source], corpus.valid[source]
+    assert len(train.starts) + len(valid.starts) == len(ROWS) and 5 < len(valid.starts) < 25
+    texts = {row["body"]: str(row["kind"]) for row in ROWS}
+    for text in (train, valid):
+        for start, length, label in zip(text.starts, text.lengths, text.labels, strict=True):
+            decoded = corpus.tokenizer.decode(text.tokens[start + 1 : start + length])
+            assert texts[decoded] == corpus.classes[label]
+    documents = corpus.valid_documents[source]
+    assert [corpus.classes.index(document.label) for document in documents] == valid.labels.tolist()
+
+    again = load_labelled(options(source), corpus.tokenizer, corpus.classes, pytest.fail)
+    assert again.fingerprint == corpus.fingerprint
+    changed = write(tmp_path / "a.jsonl", [*ROWS[1:], ROWS[0] | {"kind": 10}])
+    assert load_labelled(options(changed), corpus.tokenizer, (), pytest.fail).fingerprint != corpus.fingerprint
+
+
+def test_rows_have_the_labels_of_their_documents(tmp_path):
+    source = write(tmp_path / "a.jsonl")
+    text = load_labelled(options(source), CHAR, (), pytest.fail).train[source]
+    packed = PackedRows.pack([text], 64)
+    seen = collections.Counter()
+    for index in range(len(packed)):
+        row = packed.row(index)
+        assert (row["labels"][row["segment_ids"] == 0] == 0).all() and row["labels"].dtype == np.int32
+        for segment, document in enumerate(packed.documents(index), 1):
+            assert set(row["labels"][row["segment_ids"] == segment]) == {text.labels[document]}
+            seen[int(text.labels[document])] += 1
+    assert seen == collections.Counter(text.labels.tolist()) and len(seen) == 2
+    assert (packed.row(-1)["labels"] == 0).all()
+    np.testing.assert_array_equal(join([text, text]).labels, [*text.labels, *text.labels])
+
+
+def test_long_texts_are_cut_to_one_row_and_told(tmp_path):
+    source, said = write(tmp_path / "a.jsonl", [{"body": "x" * 50, "kind": "long"}, *ROWS]), []
+    corpus = load_labelled(options(source, valid=(source,)), CHAR, (), said.append)
+    text = corpus.train[source]
+    assert text.lengths.max() == 32 and len(PackedRows.pack([text], 32, "pad")) == len(text.starts)
+    assert said == [f"{source}: 1 of 61 texts are cut to data.sequence_length=32"] * 2
+    assert corpus.classes == ("2", "10", "long"), "numbers before words"
+
+
+def test_the_built_in_sentences(tmp_path):
+    data = options("builtin:hsk/zh", label_field="hsk_level", packing="pad")
+    corpus = load_labelled(
+        data, TokenizerConfig(2000, "unigram", 0.99, byte_fallback=True, split_digits=True), (), pytest.fail
+    )
+    assert corpus.classes == tuple("123456")
+    texts = [document.text for document in read_builtin("builtin:hsk/zh")]
+    assert len(texts) == sum(len(side["builtin:hsk/zh"].starts) for side in (corpus.train, corpus.valid)) > 4000
+    assert all("\n" not in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"body": "one"}], r'a\.jsonl, line 1: no "kind" field; .* \(of labels: data\.label_field\)'),
+        ([{"kind": "one"}], r'a\.jsonl, line 1: no "body" field'),
+        (
+            [ROWS[0], ROWS[1] | {"kind": None}],
+            r'a\.jsonl, line 3: "kind" is NoneType; a label is text or a whole number',
+        ),
+        ([ROWS[0], ROWS[1] | {"kind": 0.5}], r'a\.jsonl, line 3: "kind" is float'),
+        ([ROWS[0], ROWS[1] | {"kind": " "}], r'a\.jsonl, line 3: "kind" is empty; give each row its label'),
+        ([ROWS[0], ROWS[1] | {"body": 3}], r'a\.jsonl, line 3: "body" is int, not a string'),
+        (ROWS[::2], r"data\.label_field='kind' has the one label '2'; two are needed"),
+        ([], "holds no text"),
+    ],
+)
+def test_bad_rows_are_told_with_their_place(tmp_path, rows, message):
+    source = write(tmp_path / "a.jsonl", rows)
+    with pytest.raises(UserError, match=message):
+        load_labelled(options(source), CHAR, (), pytest.fail)
+
+
+def test_a_label_that_was_not_trained_on_and_a_class_without_examples(tmp_path):
+    source, other = write(tmp_path / "a.csv"), write(tmp_path / "b.csv", [ROWS[0], {"body": "a fish", "kind": 7}])
+    with pytest.raises(UserError, match=r"b\.csv, line 4: the label '7' is none that was trained on: 2, 10"):
+        load_labelled(options(source, valid=(other,)), CHAR, (), pytest.fail)
+    corpus = load_labelled(options(source), CHAR, (), pytest.fail)
+    with pytest.raises(UserError, match="the label '7' is none that was trained on"):
+        load_examples(options(source, valid=(other,)), corpus.tokenizer, corpus.classes, pytest.fail)
+    with pytest.raises(UserError, match=r"the class 'bird' has no example to train on in .*a\.csv"):
+        load_labelled(options(source), CHAR, ("2", "10", "bird"), pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "message"),
+    [
+        ("builtin:hsk", {}, "builtin:hsk has no labels; builtin:hsk/zh has them"),
+        ("builtin:hsk/zh", {}, "data.label_field='kind' is not known; choose from: hsk_level, sentence_type, topic"),
+        ("hf:some/set", {}, "labels are read from JSONL, CSV and Parquet"),
+        ("README.md", {}, r"README\.md: labels are read from \.jsonl, \.csv, \.parquet"),
+        ("a.csv", {"clean": ("nfc",)}, "is not for text with labels"),
+        ("a.csv", {"subword_sampling": 0.1}, "is not for text with labels"),
+        ("a.csv", {"packing": "contiguous"}, "cuts texts, whose labels are of the whole; set pad"),
+    ],
+)
+def test_sources_and_settings_that_have_no_labels(source, changes, message):
+    with pytest.raises((ConfigError, UserError), match=message):
+        load_labelled(options(source, **changes), CHAR, (), pytest.fail)

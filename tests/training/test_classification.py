@@ -1,0 +1,164 @@
+"""Classes of texts from training to evaluate.py: it learns, resumes, divides, and tells what it takes for what."""
+
+import json
+import random
+import shutil
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from common.errors import ConfigError, UserError
+from generation.completion import complete
+from generation.config import GenerationConfig
+from tests.training.conftest import WORDS
+from training.converted import export_published
+from training.measurement import measure_run
+from training.measurement_report import print_json, print_tables, write_predictions
+from training.metrics_writer import read_metrics
+from training.run_folder import RunFolder
+from training.trained_model import load_model
+
+KIND = {"task": "classification", "model__head": "classes", "data__label_field": "animal", "data__packing": "pad"}
+KIND |= {"training__sample_prompts": "()", "data__valid_fraction": 0.2}
+NEW = {
+    "model__vocab_size": 32,
+    "model__encoder_layers": 2,
+    "model__decoder_layers": 0,
+    "training__num_steps": 60,
+    "training__eval_every": 30,
+}
+NEW |= {"optimizer__learning_rate": 0.01, "training__checkpoint_every": 30, "optimizer__schedule": "constant"}
+ANIMALS = ("cat", "dog", "bird")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """Labelled texts, and a run that the first test has left."""
+    folder, draw = tmp_path_factory.mktemp("classes"), random.Random(0)
+    others = [word for word in WORDS if word not in ANIMALS]
+    lines = []
+    for _ in range(240):
+        words = [*draw.choices(others, k=3), animal := draw.choice(ANIMALS)]
+        draw.shuffle(words)
+        lines.append(json.dumps({"text": " ".join(words), "animal": animal}))
+    (folder / "texts.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture
+def source(shared):
+    return shared / "texts.jsonl"
+
+
+@pytest.fixture
+def run(shared, begin, source):
+    if not (shared / "run").exists():
+        trainer = begin("run", **KIND | NEW, data__train=source, loss__class_weights="balanced")
+        assert trainer.train() == 0
+        shutil.copytree(trainer.folder.path, shared / "run")
+    return shared / "run"
+
+
+def measure(run, task=None, **data):
+    return measure_run(str(run), task, data, None, pytest.fail, lambda *_: None)
+
+
+def valid_lines(folder):
+    return [line for line in read_metrics(folder / "metrics.jsonl") if line["split"] == "valid"]
+
+
+def test_it_learns_and_its_folder_knows_the_classes(run):
+    first, last = valid_lines(run)
+    assert last["loss"] < first["loss"] and last["accuracy"] > 0.9 and last["macro_f1"] > 0.9
+    assert "perplexity" not in last and RunFolder(run).classes() == ("bird", "cat", "dog")
+    assert load_model(str(run), pytest.fail).config.num_classes == 3
+
+
+def test_evaluation_is_the_loops_and_scikit_learns(run, tmp_path, capsys):
+    measured, last = measure(run), valid_lines(run)[-1]
+    for name in ("loss", "accuracy", "macro_f1"):
+        assert measured.metrics[name] == pytest.approx(last[name], rel=1e-5)
+        low, high = measured.intervals[name]
+        assert low <= measured.metrics[name] <= high
+    labels, answers = ([each[name] for each in measured.predictions] for name in ("label", "prediction"))
+    assert measured.metrics["macro_f1"] == pytest.approx(f1_score(labels, answers, average="macro"))
+    assert all(each["label"] in each["text"].split() for each in measured.predictions), "in the order of the texts"
+    assert np.trace(measured.confusion_matrix) == sum(map(str.__eq__, labels, answers))
+
+    files = write_predictions(measured, tmp_path / "new" / "folder")
+    assert [json.loads(line) for line in files[0].read_text().splitlines()] == measured.predictions
+    assert files[1].read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    print_json(measured)
+    fields = json.loads(capsys.readouterr().out)
+    assert fields["metrics"]["macro_f1"] == measured.metrics["macro_f1"] and "predictions" not in fields
+    assert sum(each["support"] for each in fields["per_class"].values()) == len(labels)
+    print_tables(measured)
+    assert "macro_f1" in (shown := capsys.readouterr().out) and "support" in shown
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write in .*; give another --out"):
+        write_predictions(measured, tmp_path / "file")
+
+
+def test_other_examples(run, tmp_path):
+    path = tmp_path / "other.csv"
+    path.write_text("words,what\nthe cat sees,cat\na dog,dog\n")
+    measured = measure(run, valid=[str(path)], text_field="words", label_field="what")
+    assert measured.metrics["documents"] == 2 and measured.per_class["bird"]["support"] == 0
+    path.write_text("words,what\nthe cat sees,cat\na cow,cow\n")
+    with pytest.raises(
+        UserError, match=r"other\.csv, line 3: the label 'cow' is none that was trained on: bird, cat, dog"
+    ):
+        measure(run, valid=[str(path)], text_field="words", label_field="what")
+
+
+def test_it_resumes_and_divides(run, begin, source):
+    changes = KIND | NEW | {"data__train": source, "loss__class_weights": "balanced"}
+    half = begin("half", **changes | {"training__num_steps": 30})
+    assert half.train() == 0
+    resumed = begin("half", **changes)
+    assert resumed.train() == 0
+    assert valid_lines(resumed.folder.path) == valid_lines(run)
+
+    eight = begin("eight", **changes | {"training__num_steps": 30, "mesh__data": 2, "mesh__fsdp": 2, "mesh__tensor": 2})
+    assert eight.train() == 0
+    assert valid_lines(eight.folder.path)[0]["loss"] == pytest.approx(valid_lines(run)[0]["loss"], rel=1e-3)
+
+
+def test_from_a_language_model(begin, source, said):
+    """A decoder that has learned to write, and then to tell classes: at the last token."""
+    parent = begin("parent", training__num_steps=3)
+    assert parent.train() == 0
+    changes = KIND | {"init_from": parent.folder.path, "data__train": source, "training__num_steps": 3}
+    child = begin("child", "base.py", ("model.", "tokenizer."), **changes)
+    assert child.config.model.head == "classes" and child.config.model.network == "decoder"
+    assert child.train() == 0
+    told = [" ".join(line.split()) for line in said.lines]
+    assert "new 2 arrays 51 parameters: head/classes/bias, head/classes/kernel" in told
+    grandchild = begin("grandchild", "base.py", ("model.", "tokenizer."), **changes | {"init_from": child.folder.path})
+    assert grandchild.train() == 0
+    assert said.lines.count("    skipped    0 arrays               0 parameters") == 2
+
+
+def test_it_writes_no_text_and_is_not_exported(run, tmp_path):
+    model = load_model(str(run), pytest.fail)
+    with pytest.raises(ConfigError, match=r"tells classes apart, and writes no text; measure it with evaluate\.py"):
+        complete(model.params, model.config, model.tokenizer, ["the"], GenerationConfig(max_new_tokens=1), 0)
+    with pytest.raises(UserError, match="tells classes apart; only networks that give tokens are exported"):
+        export_published(str(run), tmp_path, 1 << 30, pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__head": "linear"}, r"task='classification' needs model\.head='classes'"),
+        ({"data__label_field": ""}, r"task='classification' needs a field of labels, data\.label_field"),
+        ({"task": "masked_lm"}, r"task='masked_lm' has no use for model\.head='classes'"),
+        ({"training__sample_prompts": "the"}, r"training\.sample_prompts: .* writes no text; set them to \(\)"),
+        ({"model__num_classes": 4}, r"model\.num_classes=4, but the labels have 3 classes; set None"),
+        ({"model__decoder_layers": 2}, "trains an encoder or a decoder"),
+    ],
+)
+def test_settings_that_do_not_go_together(begin, source, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        begin("refused", **KIND | NEW | {"data__train": source} | changes)

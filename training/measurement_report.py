@@ -1,0 +1,71 @@
+"""What evaluate.py prints and writes of a measurement: tables, one JSON object, predictions, a picture."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from common.errors import UserError
+from common.files import write_whole
+from training.measurement import Measurement
+from training.plot import plot_confusion
+
+
+def print_json(measured: Measurement) -> None:
+    """One object, without the predictions; JSON has no infinity, which is null (a perplexity may be too large for a number)."""
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: finite(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [finite(each) for each in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    fields = {field.name: getattr(measured, field.name) for field in dataclasses.fields(measured)}
+    shown = {name: value for name, value in fields.items() if name != "predictions" and value != {}}
+    print(json.dumps(finite(shown), ensure_ascii=False, allow_nan=False))
+
+
+def print_tables(measured: Measurement) -> None:
+    """The figures with their intervals and, of classes, how each one fares, for people."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    table = Table(title=f"{measured.task}, step {measured.step}: {', '.join(measured.data)}", title_justify="left")
+    for title, justify in (("", "left"), ("value", "right"), ("95 % interval", "right")):
+        table.add_column(title, justify=justify)
+    for name, value in measured.metrics.items():
+        low_high = measured.intervals.get(name)
+        shown = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+        table.add_row(name, shown, "" if low_high is None else "{:.4f} to {:.4f}".format(*low_high))
+    console.print(table)
+    if measured.per_class:
+        table = Table(title="by class", title_justify="left")
+        table.add_column("")
+        for name in next(iter(measured.per_class.values())):
+            table.add_column(name, justify="right")
+        for name, scores in measured.per_class.items():
+            table.add_row(
+                name, *(f"{score:.3f}" if isinstance(score, float) else f"{score:,}" for score in scores.values())
+            )
+        console.print(table)
+
+
+def write_predictions(measured: Measurement, folder: Path) -> list[Path]:
+    """predictions.jsonl and confusion.png in the folder, where there are classes; the files that were written.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    if not measured.predictions:
+        return []
+    paths = [folder / "predictions.jsonl", folder / "confusion.png"]
+    lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in measured.predictions)
+    try:
+        write_whole(paths[0], "".join(lines))
+        plot_confusion(measured.confusion_matrix, list(measured.per_class), paths[1])
+    except OSError as error:
+        raise UserError(f"cannot write in {folder} ({error.strerror or error}); give another --out") from error
+    return paths
