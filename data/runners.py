@@ -7,6 +7,7 @@ is done: what a killed process has finished is there for the next, and whatever 
 import dataclasses
 import os
 import pickle
+import socket
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -80,10 +81,18 @@ def _start_ray(address: str | None) -> Runner:
         "py_modules": [str(ROOT / package) for package in ("common", "data")],
         "env_vars": SILENCE | {"PYTHONSAFEPATH": "1"},
     }
+    if address is not None and ":" in address:  # Ray itself would try for minutes
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"no Ray at --ray_address {address} ({error}); it is what `ray start` has printed"
+            ) from error
     try:
         ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-    except (ConnectionError, ValueError) as error:
-        raise UserError(f"--ray_address {address}: {error}; see `ray status` on that machine") from error
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"Ray cannot be started, or joined at {address} ({error}); see `ray status`") from error
     daft.set_runner_ray()
     return _on_daft
 

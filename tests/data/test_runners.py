@@ -151,6 +151,13 @@ def test_what_is_no_runner_is_refused():
         make_runner("dask")
     with pytest.raises(ConfigError, match="--ray_address is for --runner ray, not daft"):
         make_runner("daft", "host:6379")
+    with pytest.raises(
+        UserError, match=r"no Ray at --ray_address 127\.0\.0\.1:1 \(.*refused\); it is what `ray start` has printed"
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            for name in SILENCE:
+                patch.setenv(name, "")
+            make_runner("ray", "127.0.0.1:1")
 
 
 # Killed, and started again.
