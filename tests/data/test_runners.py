@@ -151,13 +151,14 @@ def test_what_is_no_runner_is_refused():
         make_runner("dask")
     with pytest.raises(ConfigError, match="--ray_address is for --runner ray, not daft"):
         make_runner("daft", "host:6379")
-    with pytest.raises(
-        UserError, match=r"no Ray at --ray_address 127\.0\.0\.1:1 \(.*refused\); it is what `ray start` has printed"
-    ):
-        with pytest.MonkeyPatch.context() as patch:
-            for name in SILENCE:
-                patch.setenv(name, "")
-            make_runner("ray", "127.0.0.1:1")
+
+
+def test_an_address_where_no_ray_is_is_told_at_once(monkeypatch):
+    for name in SILENCE:
+        monkeypatch.setenv(name, "")
+    message = r"no Ray at --ray_address 127\.0\.0\.1:1 \(.*refused\); it is what `ray start` has printed"
+    with pytest.raises(UserError, match=message):
+        make_runner("ray", "127.0.0.1:1")
 
 
 # Killed, and started again.
