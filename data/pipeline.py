@@ -1,10 +1,10 @@
 """From sources to a prepared folder: read, clean, leave out copies, split, tokenize, write.
 
-    parts of sources -> blocks -> cleaned blocks -> which stay, where, in what order; tokenizer -> tokens of stretches -> shards
+    parts of sources -> raw blocks -> cleaned blocks -> [copies, split, order] -> tokenizer -> tokens of stretches -> [shards]
 
-But for the last two arrows and the one before, which look at everything, each is a map over pieces of work
-(data/runners.py). Documents are written in the order of a hash of their content, so that neither the order of the sources
-nor how they are cut into files, parts, blocks and stretches matters.
+What stands in brackets looks at everything, and is done here; all else is done in pieces (data/runners.py). Documents are
+written in the order of a hash of their content, so that neither the order of the sources nor how they are cut into files,
+parts, blocks and stretches matters.
 """
 
 import dataclasses

@@ -7,6 +7,8 @@ is done: what a killed process has finished is there for the next, and whatever 
 import dataclasses
 import os
 import pickle
+import socket
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ SILENCE = {  # neither Daft nor Ray tells anyone that it is used, nor draws on t
     "DAFT_PROGRESS_BAR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+DELAY = 60.0  # seconds, at most, until another machine sees a new file
 PARTITIONS = 1000  # at most; Ray is given so many tasks at a time
 
 
@@ -65,7 +68,8 @@ def make_runner(name: str, ray_address: str | None = None) -> Runner:
 def _start_daft(_) -> Runner:
     os.environ.update(SILENCE)
     # Its workers are processes of their own, which find our modules, and no others of these names where they run.
-    os.environ |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "PYTHONSAFEPATH": "1"}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    os.environ |= {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
     import_package("daft", "--runner daft").set_runner_native()
     return _on_daft
 
@@ -77,10 +81,18 @@ def _start_ray(address: str | None) -> Runner:
         "py_modules": [str(ROOT / package) for package in ("common", "data")],
         "env_vars": SILENCE | {"PYTHONSAFEPATH": "1"},
     }
+    if address is not None and ":" in address:  # Ray itself would try for minutes
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=10).close()
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"no Ray at --ray_address {address} ({error}); it is what `ray start` has printed"
+            ) from error
     try:
         ray.init(address, runtime_env=environment, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-    except (ConnectionError, ValueError) as error:
-        raise UserError(f"--ray_address {address}: {error}; see `ray status` on that machine") from error
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"Ray cannot be started, or joined at {address} ({error}); see `ray status`") from error
     daft.set_runner_ray()
     return _on_daft
 
@@ -102,6 +114,7 @@ def _on_daft(pieces: Iterable[Piece]) -> Iterator[Piece]:
     for piece in pieces:
         while piece.path not in made:
             path, error = next(results)
+            error = error or _missing(path)
             if error is not None:
                 _stop_file(path).touch()
                 for _ in results:  # the others end what they have begun
@@ -148,6 +161,16 @@ def _make(piece: Piece, folder: Path) -> tuple[Path, Exception | None]:
         error.add_note(traceback.format_exc())
         return piece.path, error
     return piece.path, None
+
+
+def _missing(path: Path) -> UserError | None:
+    """An error if a file that was made is not to be seen: file systems of networks show what is new with some delay."""
+    end = time.monotonic() + DELAY
+    while not path.exists():
+        if time.monotonic() > end:
+            return UserError(f"{path} is not seen by all machines; give a folder for the result that they share")
+        time.sleep(0.1)
+    return None
 
 
 def _stop_file(path: Path) -> Path:

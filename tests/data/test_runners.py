@@ -139,11 +139,26 @@ def test_errors_come_from_daft_as_they_are(run, options, daft, tmp_path):
     assert "_make" in "".join(caught.value.__notes__)
 
 
+def test_a_folder_that_machines_do_not_share_is_told(daft, tmp_path, monkeypatch):
+    monkeypatch.setattr("data.runners.DELAY", 0.2)
+    with pytest.raises(UserError, match="x is not seen by all machines; give a folder for the result that they share"):
+        list(daft([Piece(tmp_path / "x", str)]))  # it makes no file
+    assert not any(tmp_path.iterdir())
+
+
 def test_what_is_no_runner_is_refused():
     with pytest.raises(ConfigError, match=r"--runner='dask' is not known; choose from: daft, local, ray"):
         make_runner("dask")
     with pytest.raises(ConfigError, match="--ray_address is for --runner ray, not daft"):
         make_runner("daft", "host:6379")
+
+
+def test_an_address_where_no_ray_is_is_told_at_once(monkeypatch):
+    for name in SILENCE:
+        monkeypatch.setenv(name, "")
+    message = r"no Ray at --ray_address 127\.0\.0\.1:1 \(.*refused\); it is what `ray start` has printed"
+    with pytest.raises(UserError, match=message):
+        make_runner("ray", "127.0.0.1:1")
 
 
 # Killed, and started again.
