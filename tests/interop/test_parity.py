@@ -62,8 +62,8 @@ def test_loss_and_gradients(saved):
         tokens = Tokens(decoded, places, jnp.ones_like(segments) if both else segments)
         source = Tokens(inputs, places, segments) if both else None
         logits = Transformer(config).apply({"params": params}, tokens, source).logits_BTV
-        total, _ = cross_entropy(logits, jnp.asarray(targets), jnp.asarray(weights), LossConfig(0.0, 0.0, 0.0, 0.0))
-        return total / weights.sum()
+        losses, _ = cross_entropy(logits, jnp.asarray(targets), jnp.asarray(weights), LossConfig(0.0, 0.0, 0.0, 0.0))
+        return losses.sum() / weights.sum()
 
     value, gradients = jax.value_and_grad(loss)(jax.tree.map(jnp.asarray, params))
     labels = torch.tensor(np.where(np.arange(13) < LENGTHS[:, None], IDS, -100)).long()
