@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
-
-from model.parameters import parameter_path
 
 
 class Layout(NamedTuple):
@@ -62,12 +59,6 @@ def norm(ours: str, theirs: str) -> tuple[Row, Row]:
 
 def embedding(ours: str, theirs: str) -> Row:
     return Row(f"{ours}/embedding", f"{theirs}.weight", TABLE)
-
-
-def by_path(params) -> dict[str, np.ndarray]:
-    """The leaves of a tree by path, as `decoder/blocks/mlp/up/kernel`."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {parameter_path(path): leaf for path, leaf in leaves}
 
 
 def views(rows: Sequence[Row], params: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, ...]]:

@@ -15,10 +15,10 @@ from common.errors import ConfigError, UserError, choose
 from common.files import read_json
 from interop.families import FAMILIES
 from interop.family import KINDS, OTHER_HEADS, Family, Json, take, unsupported
-from interop.layout import by_path, nameless, shape, views
+from interop.layout import nameless, shape, views
 from interop.reader import REMEDY, Tensors, open_tensors
 from model import TransformerConfig
-from model.parameters import abstract_params
+from model.parameters import abstract_params, by_path
 
 ALIGNMENT = 64  # bytes; XLA copies arrays that begin elsewhere
 

@@ -1,9 +1,11 @@
 """The parameters of a network: fresh ones, their shapes, and their names."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import unflatten_dict
 
 from model.attention import Tokens
 from model.config import TransformerConfig
@@ -27,6 +29,16 @@ def abstract_params(config: TransformerConfig) -> Params:
 def parameter_path(path) -> str:
     """A tree path as `decoder/blocks/mlp/up/kernel`."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def by_path(params) -> dict[str, Any]:
+    """The leaves of a tree, real or abstract, by their paths."""
+    return {parameter_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def nested(leaves: Mapping[str, Any]) -> Params:
+    """The opposite of `by_path`: nested dicts."""
+    return unflatten_dict(dict(leaves), sep="/")
 
 
 def split_layers(params: Params) -> Params:

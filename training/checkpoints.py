@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from common.errors import UserError
-from model.parameters import parameter_path
+from model.parameters import by_path
 from training.checksums import checksums
 from training.step import Params, TrainState
 
@@ -215,8 +215,7 @@ class Checkpoints:
 
 def _describe(tree) -> dict[str, str]:
     """What each array is, as `float32[4, 8]`, by path; of real or abstract arrays, or Orbax's record of them."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {parameter_path(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
+    return {path: f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in by_path(tree).items()}
 
 
 def _is_of_the_system(error: Exception) -> bool:

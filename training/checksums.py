@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from model.parameters import parameter_path
+from model.parameters import by_path
 
 PIECE = 1 << 20  # elements: what is summed takes memory
 
@@ -15,8 +15,7 @@ def checksums(tree) -> dict[str, int]:
 
     The sum over elements of bits * (2 i + 1) mod 2^32, i being the element's index: odd factors let no flipped bit cancel.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {parameter_path(path): _checksum(leaf) for path, leaf in leaves}
+    return {path: _checksum(leaf) for path, leaf in by_path(tree).items()}
 
 
 def _checksum(leaf) -> int:

@@ -7,11 +7,9 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-import jax
-
 from common.errors import ConfigError, UserError, require
 from model import TransformerConfig
-from model.parameters import Params, abstract_params, parameter_path
+from model.parameters import Params, abstract_params, by_path, nested
 from tasks import TASKS, tasks_of
 from training.run_folder import RunFolder
 from training.settings import Settings, chosen_keys
@@ -125,7 +123,7 @@ def read_init(path: str, config: TransformerConfig, mesh: MeshConfig, say: Calla
         UserError: they cannot be read, or one has another shape.
     """
     model = load_model(path, say, mesh=mesh)
-    wanted, found = _flatten(abstract_params(config)), _flatten(model.params)
+    wanted, found = by_path(abstract_params(config)), by_path(model.params)
     loaded = wanted.keys() & found.keys()
     loaded = {
         name for name in loaded if not name.startswith("head/classes/") or wanted[name].shape == found[name].shape
@@ -142,18 +140,4 @@ def read_init(path: str, config: TransformerConfig, mesh: MeshConfig, say: Calla
         size = sum((found if title != "new" else wanted)[name].size for name in names)
         listed = "" if title == "loaded" or not names else f": {', '.join(sorted(names))}"
         say(f"    {title:<8}{len(names):4} arrays {size:>15,} parameters{listed}")
-    return _keep(model.params, loaded)
-
-
-def _flatten(params: Params) -> dict[str, Any]:
-    return {parameter_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-
-
-def _keep(params: Params, names: Collection[str], prefix: str = "") -> Params:
-    """Those of the parameters that are named, in the dicts they stand in."""
-    kept = {
-        name: _keep(value, names, f"{prefix}{name}/") if isinstance(value, dict) else value
-        for name, value in params.items()
-        if isinstance(value, dict) or prefix + name in names
-    }
-    return {name: value for name, value in kept.items() if not (isinstance(value, dict) and not value)}
+    return nested({name: found[name] for name in loaded})

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from common.errors import require
-from model.parameters import parameter_path
+from model.parameters import by_path, parameter_path
 
 STACKED = "/blocks/"  # in the path of arrays [L, ...] that hold all layers of a stack
 
@@ -32,8 +32,8 @@ def layer_rates(params: Any, frozen: Sequence[str] = (), layer_decay: float = 1.
             patterns.append(re.compile(pattern))
         except re.error as error:
             require(False, f"optimizer.frozen: {pattern!r} is no regular expression ({error})")
-    leaves = [(parameter_path(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
-    depth = max((leaf.shape[0] for path, leaf in leaves if STACKED in path), default=0)
+    leaves = by_path(params)
+    depth = max((leaf.shape[0] for path, leaf in leaves.items() if STACKED in path), default=0)
     matched = set()
 
     def rate(path: str, exponent: int) -> float:
@@ -55,7 +55,7 @@ def layer_rates(params: Any, frozen: Sequence[str] = (), layer_decay: float = 1.
         require(
             pattern in matched,
             f"optimizer.frozen: {pattern.pattern!r} matches no parameter; they have names such as "
-            f"{', '.join(path.replace(STACKED, STACKED + '0/') for path, _ in leaves[:3])}",
+            f"{', '.join(path.replace(STACKED, STACKED + '0/') for path in list(leaves)[:3])}",
         )
     require(any(rates.any() for rates in jax.tree.leaves(tree)), "optimizer.frozen: nothing is left to train")
     return tree

@@ -3,10 +3,8 @@
 import math
 import re
 
-import jax
-
 from model import TransformerConfig
-from model.parameters import parameter_path
+from model.parameters import by_path
 
 # The part of the network that a parameter belongs to: the first word that its path contains.
 PARTS = {
@@ -28,8 +26,7 @@ OF_THE_ENCODER = re.compile(r"^encoder/|/cross_attention/(key|value)/")
 def count_parameters(params) -> dict[str, int]:
     """Parameters of each part, of real or abstract arrays."""
     counts: dict[str, int] = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        name = parameter_path(path)
+    for name, leaf in by_path(params).items():
         part = next((part for word, part in PARTS.items() if word in name), "other")
         counts[part] = counts.get(part, 0) + math.prod(leaf.shape)
     return counts
@@ -44,8 +41,7 @@ def flops_per_token(config: TransformerConfig, params, length: int, source_lengt
     both = config.network == "encoder-decoder"
     read = source_length if both else length  # by the encoder
     products = length * config.vocab_size * config.embed_dim * (config.tie_embeddings and config.gives_tokens)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        name = parameter_path(path)
+    for name, leaf in by_path(params).items():
         if name.endswith("/kernel") and not name.startswith("pooler/"):
             products += (read if OF_THE_ENCODER.search(name) else length) * math.prod(leaf.shape)
     keys = config.encoder_layers * read**2 + config.decoder_layers * length * (length + both * read)

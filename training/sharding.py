@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from common.errors import ConfigError, require
-from model.parameters import parameter_path
+from model.parameters import by_path, parameter_path
 
 MESH_AXES = ("data", "fsdp", "tensor")
 
@@ -140,12 +140,8 @@ def optimizer_shardings(mesh: Mesh, optimizer_state, params, shardings):
 
     Counters and Adafactor's rows and columns, which are small, are on every device.
     """
-    of_parameter = {
-        parameter_path(path): (leaf.shape, sharding)
-        for (path, leaf), sharding in zip(
-            jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(shardings), strict=True
-        )
-    }
+    sharding_of = by_path(shardings)
+    of_parameter = {path: (leaf.shape, sharding_of[path]) for path, leaf in by_path(params).items()}
 
     def sharding(path, leaf):
         name = parameter_path(path)

@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh
 
 from model import Output, Tokens, Transformer, TransformerConfig
-from model.parameters import Params, init_params
+from model.parameters import Params, by_path, init_params, nested
 from tasks import LossConfig, Task
 from training.optimizer import decay_mask
 from training.sharding import constrain_batch, optimizer_shardings, parameter_shardings, replicated
@@ -63,20 +63,9 @@ def init_state(
     """The state of step 0; the parameters that are `given`, all or some, start there, and the others at random."""
     init_key, step_key = jax.random.split(jax.random.key(seed))
     params = init_params(config, init_key)
-    params = replace(params, given or {})
+    start = by_path(given or {})
+    params = nested({path: start.get(path, leaf).astype(leaf.dtype) for path, leaf in by_path(params).items()})
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), jax.random.key_data(step_key))
-
-
-def replace(params: Params, given: Params) -> Params:
-    """`params` with those that are `given`, which may be some of them, in their dtype."""
-    return {
-        name: value
-        if name not in given
-        else replace(value, given[name])
-        if isinstance(value, dict)
-        else given[name].astype(value.dtype)
-        for name, value in params.items()
-    }
 
 
 def abstract_state(

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from interop.layout import by_path, views
+from interop.layout import views
 from interop.parity import MOST, compare, differ, load_reference, run_ours, run_reference
 from interop.weights import family_of, look_through, published_tensors, read_params
 from interop.writer import write_published
 from model import Tokens, Transformer
+from model.parameters import by_path
 from tasks import LossConfig
 from tasks.cross_entropy import cross_entropy
 from tests.interop.reference import BERT, MODELS, T5, make, required

@@ -3,9 +3,10 @@
 import pytest
 
 from interop.families import FAMILIES
-from interop.layout import by_path, shape, views
+from interop.layout import shape, views
 from interop.weights import empty_params
 from model import presets
+from model.parameters import by_path
 from tests.interop.reference import required
 
 torch, transformers = required("torch"), required("transformers")

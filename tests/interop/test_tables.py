@@ -7,9 +7,10 @@ import pytest
 
 from common.errors import UserError
 from interop.families import FAMILIES
-from interop.layout import LINEAR, LINEAR_OF_HEADS, TABLE, VECTOR, by_path, nameless, views
+from interop.layout import LINEAR, LINEAR_OF_HEADS, TABLE, VECTOR, nameless, views
 from interop.weights import empty_params, family_of
 from model import TransformerConfig, presets
+from model.parameters import by_path
 from tests.conftest import ROOT
 from training.config import build_config
 from training.settings import load_settings
