@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common.command import Parser, numbers, read_overrides, run_command
+from common.command import Parser, numbers, read_overrides, run_command, warn
 from common.errors import require
 from common.files import new_folder
 from common.work_folder import work_folder
@@ -64,11 +64,11 @@ def main() -> int:
     from data.prepared import check_files, read_manifest
     from data.report import summary
     from data.runners import make_runner
-    from data.skipped import Skipped
+    from data.skipped import Skipped, tell_skipped
     from data.tokenizer_files import read_tokenizer
     from training.config import build_config
     from training.init_from import settle
-    from training.rows import show_rows, tell_skipped
+    from training.rows import show_rows
     from training.settings import load_settings
     from training.vocabularies import show_vocabularies
 
@@ -90,14 +90,14 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as cache:
             corpus = load_corpus(dataclasses.replace(config.data, cache_dir=cache), tokenizer)
             print("\n\n".join(show_rows(config, corpus, flags.show)))
-            tell_skipped(corpus.skipped)
+            tell_skipped(corpus.skipped, warn)
         return 0
     refuse_places(config.data, flags.out)
     with work_folder(flags.out) as work, new_folder(flags.out) as folder, Progress() as progress:
         run = make_runner(flags.runner, flags.ray_address)
         manifest = prepare(config.data, tokenizer, folder, work, run, progress, flags.shard_tokens)
     print(json.dumps({"out": str(flags.out), **manifest}, ensure_ascii=False) if flags.json else summary(manifest))
-    tell_skipped(None if manifest["skipped"] is None else Skipped(**manifest["skipped"]))
+    tell_skipped(None if manifest["skipped"] is None else Skipped(**manifest["skipped"]), warn)
     print(flags.out, file=sys.stderr)
     return 0
 

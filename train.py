@@ -62,8 +62,8 @@ def main() -> int:
     if flags.plan is not None:
         from training.plan import plan_run
 
-        for line in plan_run(flags.config, overrides, flags.plan, flags.mfu):
-            print(line, flush=True)
+        for part in plan_run(flags.config, overrides, flags.plan, flags.mfu):
+            print(part, flush=True)
         return 0
     if flags.distributed is not None:
         from training.distributed import join_processes
@@ -72,6 +72,7 @@ def main() -> int:
 
     # Imported here, so that a wrong flag is answered at once.
     from data.labelled import load
+    from data.skipped import tell_skipped
     from generation.completion import complete, encode_prompts
     from generation.config import GenerationConfig
     from training.config import build_config
@@ -90,8 +91,7 @@ def main() -> int:
         display.say(f"{flags.config} -> {folder.path}")
         tokenizer = config.tokenizer if source is None else source.tokenizer()
         corpus = load(config.data, tokenizer, folder.classes(), display.say)
-        if corpus.skipped is not None and corpus.skipped.count:
-            display.warn(corpus.skipped.summary())
+        tell_skipped(corpus.skipped, display.warn)
         if both := set(config.data.train) & set(config.data.valid):
             display.warn(f"data.valid names what is trained on too: {', '.join(sorted(both))}")
         config = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)

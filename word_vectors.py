@@ -37,7 +37,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def train(config_file: str, workdir: str | None, overrides: list[str]) -> int:
     from data.builtin import attribution
-    from data.skipped import Skipped
+    from data.skipped import Skipped, tell_skipped
     from data.word_text import read_words, texts_for_words
     from training.config import build_config
     from training.display import Display
@@ -53,8 +53,7 @@ def train(config_file: str, workdir: str | None, overrides: list[str]) -> int:
         display.say(f"{config_file} -> {folder.path}")
         skipped = Skipped() if config.data.skip_bad else None
         text = read_words(texts_for_words(config.data, skipped), config.words.min_count)
-        if skipped is not None and skipped.count:
-            display.warn(skipped.summary())
+        tell_skipped(skipped, display.warn)
         trainer = WordTrainer(config, text, folder, display)
         sources = {source: attribution(source) for source in config.data.train}
         folder.begin(settings, text, {"sources": sources, "fingerprint": text.fingerprint})

@@ -24,11 +24,12 @@ from data.cleaning import Cleaner
 from data.corpus import TOKENIZER_BYTES, sample_counts
 from data.dedup import find_duplicates, sign
 from data.encoded import document_sizes, encode_texts
+from data.groups import in_groups
 from data.shards import ShardWriter
 from data.sources import read_documents
 from data.tokenizer import train
 from data.tokenizer_files import read_tokenizer
-from data.tokens import batches_of_texts
+from data.tokens import BATCH_BYTES
 from training.config import build_config
 from training.settings import load_settings
 
@@ -81,7 +82,7 @@ def time_parts(source: Path, out: Path, clean: tuple[str, ...]) -> None:
     lap("train")
     tokenizer = read_tokenizer(out)
     with closing(ShardWriter(out.parent, "parts", np.dtype(np.uint16), tokenizer.end_of_text)) as writer:
-        for batch in batches_of_texts(texts):
+        for batch in in_groups(texts, len, BATCH_BYTES):
             encoded = encode_texts(batch, tokenizer)
             writer.add(encoded.tokens[1:], encoded.lengths)
     lap("tokenize")

@@ -34,6 +34,10 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
+def warn(message: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
 def run_command(main: Callable[[], int]) -> None:
     """Runs `main` and exits with its status; an error that the user can mend is one line on stderr, no traceback.
 

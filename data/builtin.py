@@ -35,7 +35,7 @@ def _hsk(part: str) -> Iterator[Document]:
     """Both directions of a pair are one document each; the Chinese sentence decides the split for both."""
     require(part in ("", "zh"), f"data='builtin:hsk/{part}' is not known; give builtin:hsk, or builtin:hsk/zh")
     if part == "zh":
-        yield from (document for document, _ in read_builtin_labels("builtin:hsk/zh", HSK_LABELS[0]))
+        yield from (document for document, _ in _hsk_chinese())
         return
     for sentence in _sentences():
         chinese, english = sentence["chinese"].strip(), sentence["translation"]["en"].strip()
@@ -52,6 +52,13 @@ def _sentences() -> list[dict[str, Any]]:
     return json.loads((_package("hsk_sentences_audio") / "sentences.json").read_text(encoding="utf-8"))
 
 
+def _hsk_chinese() -> Iterator[tuple[Document, dict[str, Any]]]:
+    """The documents of `builtin:hsk/zh`, each with all that is known of its sentence."""
+    for sentence in _sentences():
+        text = sentence["chinese"].strip()
+        yield Document(text, "builtin:hsk/zh", key=text), sentence
+
+
 def read_builtin_labels(source: str, field: str) -> Iterator[tuple[Document, str]]:
     """The documents of `builtin:hsk/zh`, each with its label.
 
@@ -60,9 +67,8 @@ def read_builtin_labels(source: str, field: str) -> Iterator[tuple[Document, str
     """
     require(source == "builtin:hsk/zh", f"{source} has no labels; builtin:hsk/zh has them")
     choose(dict.fromkeys(HSK_LABELS), field, "data.label_field")
-    for sentence in _sentences():
-        text = sentence["chinese"].strip()
-        yield Document(text, source, key=text), str(sentence[field])
+    for document, sentence in _hsk_chinese():
+        yield document, str(sentence[field])
 
 
 def _chat(language: str) -> Iterator[Document]:

@@ -4,146 +4,32 @@ import dataclasses
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from common.errors import UserError, choose, require
+from common.errors import UserError, require
 from common.files import digest
-from data.augment import augment_texts, parse_specs
 from data.blocks import make_blocks
 from data.builtin import attribution
 from data.cache import Cache, code_hash
-from data.cleaning import STEPS
+from data.config import DataConfig, default_options, preparation_options, require_weights
 from data.document import Document
 from data.encoded import EncodedText, document_sizes, encode_texts, text_hashes, tokens_key
 from data.mapped import join, temporary_folder
-from data.packing import PACKINGS
 from data.prepared import is_prepared, read_prepared, refuse_other_options, refuse_other_tokenizer
-from data.selection import DEDUP, select
+from data.selection import select
 from data.skipped import Skipped
-from data.sources import read_documents, split_sources
+from data.sources import read_documents
 from data.split import split_documents
 from data.subword_sampling import SubwordSampling
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 
-# By the name in `data.on_end`: whether a row may be seen more than once.
-ON_END = {"repeat": True, "stop": False}
 TOKENIZER_BYTES = 100_000_000  # of text that a tokenizer is trained on, where documents are in an order without meaning
 
-
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """Which text, and how it is cut; `configs/base.py` says what each field means."""
-
-    train: tuple[str, ...]
-    valid: tuple[str, ...]
-    valid_fraction: float
-    sequence_length: int
-    cache_dir: str
-    text_field: str = "text"
-    label_field: str = ""
-    skip_bad: bool = False
-    clean: tuple[str, ...] = ()
-    dedup: str = "none"
-    augment: tuple[str, ...] = ()
-    augment_copies: int = 1
-    augment_seed: int = 0
-    subword_sampling: float = 0.0
-    subword_copies: int = 1
-    subword_seed: int = 0
-    packing: str = "best_fit"
-    weights: tuple[float, ...] = ()
-    temperature: float = 1.0
-    on_end: str = "repeat"
-
-    def __post_init__(self):
-        object.__setattr__(self, "train", split_sources(self.train))
-        object.__setattr__(self, "valid", split_sources(self.valid))
-        require(len(self.train) > 0, "train is empty; give a file, a glob, or builtin:hsk")
-        for name, sources in (("train", self.train), ("valid", self.valid)):
-            twice = [source for number, source in enumerate(sources) if source in sources[:number]]
-            require(not twice, f"{name} names {', '.join(twice)} twice; data.weights can make a source count for more")
-        require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
-        require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
-        require(self.text_field != "", "text_field is empty; name the field that holds the text")
-        if self.label_field:
-            for name, plain in (
-                ("clean", ()),
-                ("dedup", "none"),
-                ("augment", ()),
-                ("subword_sampling", 0.0),
-                ("skip_bad", False),
-            ):
-                require(
-                    getattr(self, name) == plain,
-                    f"{name}={getattr(self, name)!r} is not for text with labels (data.label_field); leave it at {plain!r}",
-                )
-            require(
-                self.packing != "contiguous", "packing='contiguous' cuts texts, whose labels are of the whole; set pad"
-            )
-        for spec in self.clean:
-            choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
-        choose(DEDUP, self.dedup, "dedup")
-        parse_specs(self.augment)
-        require(0 <= self.subword_sampling <= 1, f"subword_sampling={self.subword_sampling} must be in [0, 1]")
-        for name in ("augment_copies", "subword_copies"):
-            require(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("augment_seed", "subword_seed"):
-            require(0 <= getattr(self, name) < 2**32, f"{name}={getattr(self, name)} must be from 0 to {2**32 - 1}")
-        choose(PACKINGS, self.packing, "packing")
-        choose(ON_END, self.on_end, "on_end")
-        require(self.temperature > 0, f"temperature={self.temperature} must be above 0")
-        if len(self.train) > 1:  # one may be a prepared folder, which has sources of its own
-            _require_weights(self.weights, self.train, "")
-        if self.weights:
-            require(
-                min(self.weights) > 0,
-                f"weights={self.weights} must be above 0; leave a source out of data.train instead",
-            )
-            require(
-                self.temperature == 1, "temperature makes weights of the sources' sizes; with weights, leave it at 1.0"
-            )
-
-    def augmented(self, texts: Iterable[str]) -> Iterator[str]:
-        """Texts to train on, each with its variants."""
-        return augment_texts(texts, self.augment, self.augment_copies, self.augment_seed)
-
-    @property
-    def subwords(self) -> SubwordSampling | None:
-        """How text to train on is cut at random; None: as the tokenizer does."""
-        if self.subword_sampling == 0:
-            return None
-        return SubwordSampling(self.subword_sampling, self.subword_copies, self.subword_seed)
-
-    @property
-    def keeps_order(self) -> bool:
-        """Whether documents stay in the order of the sources; what selects among them gives them one of its own."""
-        return not self.clean and self.dedup == "none"
-
-
-def _require_weights(weights: Sequence[float], sources: Sequence[str], section: str) -> None:
-    require(
-        not weights or len(weights) == len(sources),
-        f"{section}weights={weights} must be one number for each of the {len(sources)} sources of data.train",
-    )
-
-
 Texts = dict[str, list[str]]  # by source
-
-# What matters in training; all other fields have done their work once text is tokens.
-TRAINING_FIELDS = (
-    "train",
-    "label_field",
-    "sequence_length",
-    "cache_dir",
-    "packing",
-    "weights",
-    "temperature",
-    "on_end",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +80,7 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Cor
         corpus = _open_prepared(data, tokenizer)
     else:
         corpus = _tokenize_sources(data, tokenizer)
-    _require_weights(data.weights, corpus.sources, "data.")
+    require_weights(data.weights, corpus.sources, "data.")
     if corpus.num_tokens <= data.sequence_length:
         raise UserError(
             f"the training text is {corpus.num_tokens} tokens, less than one sequence of data.sequence_length="
@@ -206,7 +92,7 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Cor
 def _open_prepared(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Corpus:
     folder = Path(os.path.expanduser(data.train[0]))
     prepared = read_prepared(folder)
-    manifest = prepared.manifest | {"options": _default_options(prepared.manifest) | prepared.manifest["options"]}
+    manifest = prepared.manifest | {"options": default_options(prepared.manifest) | prepared.manifest["options"]}
     if isinstance(tokenizer, TokenizerConfig):
         refuse_other_options(folder, manifest, preparation_options(data, tokenizer))
     else:
@@ -218,27 +104,6 @@ def _open_prepared(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> 
         "prepared": str(folder.absolute()),
     }
     return Corpus(prepared.tokenizer, prepared.train, prepared.valid, origin, tuple(manifest["options"]["data.train"]))
-
-
-def preparation_options(data: DataConfig, tokenizer: TokenizerConfig | None) -> dict[str, Any]:
-    """The settings that tokens depend on, by dotted key; None: the tokenizer is not trained here."""
-    options = {f"data.{name}": value for name, value in dataclasses.asdict(data).items() if name not in TRAINING_FIELDS}
-    trained = {} if tokenizer is None else dataclasses.asdict(tokenizer)
-    return options | {f"tokenizer.{name}": value for name, value in trained.items()}
-
-
-def _default_options(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Of keys that came to be after a folder was prepared, what they were then: their default, which means "as before"."""
-    sections = {"data": DataConfig}
-    if "tokenizer.model_type" in manifest["options"]:  # it was trained there
-        sections["tokenizer"] = TokenizerConfig
-    defaults = {
-        f"{section}.{field.name}": field.default
-        for section, kind in sections.items()
-        for field in dataclasses.fields(kind)
-        if field.default is not dataclasses.MISSING and field.name not in TRAINING_FIELDS
-    }
-    return json.loads(json.dumps(defaults))  # tuples as lists, as a manifest has them
 
 
 def _tokenize_sources(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Corpus:

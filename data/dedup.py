@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from common.errors import require
+from data.groups import in_groups
 from data.scripts import mix, ngram_hashes, unit_hashes
 
 NUM_HASHES = 128
@@ -58,7 +59,7 @@ def sign(texts: Iterable[str], ngram: int = NGRAM, with_minhash: bool = True) ->
     require(ngram >= 1, f"ngram={ngram} must be at least 1")
     contents, hashes = [], []
     minhash = [np.zeros((0, NUM_HASHES if with_minhash else 0), np.uint8)]
-    for batch in _batches(texts):
+    for batch in in_groups(texts, lambda text: len(text) + 1, BATCH):
         normalised = [normalise(text) for text in batch]
         content = np.array([_blake2b(text, 16) for text in normalised], "V16").view(np.uint64).reshape(-1, 2)
         contents.append(content)
@@ -81,18 +82,6 @@ def normalise(text: str) -> str:
 
 def _blake2b(text: str, size: int) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=size).digest()
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    batch, size = [], 0
-    for text in texts:
-        batch.append(text)
-        size += len(text) + 1
-        if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _minhash(texts: Sequence[str], fallbacks: np.ndarray, ngram: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,15 @@ import numpy as np
 from common.errors import UserError, require
 from common.files import digest
 from data.builtin import attribution, read_builtin_labels
-from data.corpus import Corpus, DataConfig, load_corpus
+from data.config import DataConfig
+from data.corpus import Corpus, load_corpus
 from data.document import Document
 from data.encoded import EncodedText, document_sizes, join_pieces
 from data.files import endings
 from data.prepared import is_prepared
 from data.readers import FORMATS, check_texts
 from data.skipped import stop
-from data.sources import find_files
+from data.sources import find_files, require_text
 from data.split import split_documents
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 
@@ -65,17 +66,12 @@ def load_labelled(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer, clas
     require(len(classes) > 1, f"data.label_field={data.label_field!r} has the one label {classes[0]!r}; two are needed")
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer = train([example.text for example in examples], tokenizer)
-    train_texts, valid_texts = (
-        {
-            source: encode_examples(part, tokenizer, classes, data.sequence_length, say)
-            for source, part in by_source(side)
-        }
-        for side in (examples, held_out)
-    )
+    sides = by_source(examples), by_source(held_out)
+    train_texts, valid_texts = (encode_sources(side, tokenizer, classes, data.sequence_length, say) for side in sides)
     sources = {source: attribution(source) for source in (*data.train, *data.valid)}
     parts = (array.tobytes() for text in (*train_texts.values(), *valid_texts.values()) for array in _arrays(text))
     origin = {"sources": sources, "classes": classes, "fingerprint": digest(tokenizer.model, repr(classes), *parts)}
-    return Corpus(tokenizer, train_texts, valid_texts, origin, data.train, None, classes, dict(by_source(held_out)))
+    return Corpus(tokenizer, train_texts, valid_texts, origin, data.train, None, classes, sides[1])
 
 
 def _natural(label: str) -> tuple[bool, int, str]:
@@ -87,12 +83,26 @@ def _arrays(text: EncodedText) -> tuple[np.ndarray, ...]:
     return text.tokens, text.starts, text.labels
 
 
-def by_source(examples: Iterable[Example]) -> list[tuple[str, list[Example]]]:
+def by_source(examples: Iterable[Example]) -> dict[str, list[Example]]:
     """The examples of each source, in the order of the sources."""
     parts: dict[str, list[Example]] = {}
     for example in examples:
         parts.setdefault(example.source, []).append(example)
-    return list(parts.items())
+    return parts
+
+
+def encode_sources(
+    sources: Mapping[str, Sequence[Example]],
+    tokenizer: Tokenizer,
+    classes: Sequence[str],
+    sequence_length: int,
+    say: Say,
+) -> dict[str, EncodedText]:
+    """`encode_examples` of each source."""
+    return {
+        source: encode_examples(examples, tokenizer, classes, sequence_length, say)
+        for source, examples in sources.items()
+    }
 
 
 def encode_examples(
@@ -128,8 +138,7 @@ def read_examples(sources: Sequence[str], data: DataConfig) -> Iterator[Example]
     for source in sources:
         examples = _read_source(source, data.text_field, data.label_field)
         first = next(examples, None)
-        if first is None:
-            raise UserError(f"{source} holds no text, only white space; give a source that has some")
+        require_text(source, 0 if first is None else 1, None)
         yield from itertools.chain([first], examples)
 
 

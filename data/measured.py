@@ -6,9 +6,10 @@ from pathlib import Path
 
 from common.errors import UserError
 from data.cleaning import Cleaner
-from data.corpus import DataConfig, Texts
+from data.config import DataConfig
+from data.corpus import Texts
 from data.encoded import EncodedText, encode_texts
-from data.labelled import Example, Say, by_source, encode_examples, read_examples
+from data.labelled import Example, Say, by_source, encode_sources, read_examples
 from data.prepared import is_prepared, read_prepared, refuse_other_tokenizer
 from data.skipped import Skipped
 from data.sources import read_documents
@@ -46,9 +47,5 @@ def load_examples(
     Raises:
         ConfigError, UserError: as `load_labelled`.
     """
-    examples = dict(by_source(read_examples(data.valid, data)))
-    texts = {
-        source: encode_examples(part, tokenizer, classes, data.sequence_length, say)
-        for source, part in examples.items()
-    }
-    return texts, examples
+    examples = by_source(read_examples(data.valid, data))
+    return encode_sources(examples, tokenizer, classes, data.sequence_length, say), examples

@@ -14,6 +14,7 @@ from data.blocks import write_block
 from data.builtin import attribution
 from data.document import Document
 from data.files import is_url
+from data.groups import in_groups
 from data.runners import Piece, Runner
 from data.skipped import Skipped, stop
 from data.sources import find_files, is_of_files, read_from, require_text
@@ -47,14 +48,19 @@ class Reading:
         skipped: what was left out as broken.
         blocks: those of raw documents, as `read_part` describes them, each with its source and with `held_out`: whether it
             validates, None where that is by the hashes of its documents.
-        documents, bytes: all of them.
     """
 
     sources: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     skipped: Skipped = dataclasses.field(default_factory=Skipped)
     blocks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    documents: int = 0
-    bytes: int = 0
+
+    @property
+    def documents(self) -> int:
+        return sum(facts["documents"] for facts in self.sources.values())
+
+    @property
+    def bytes(self) -> int:
+        return sum(facts["bytes"] for facts in self.sources.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,8 +125,6 @@ def read_sources(
                 hashes.setdefault(name, []).append(file["sha256"])
                 facts["documents"] += file["documents"]
                 facts["bytes"] += file["bytes"]
-                reading.documents += file["documents"]
-                reading.bytes += file["bytes"]
                 count, skipped = count + file["documents"], skipped + Skipped(**file["skipped"])
             found[part.source] = count, skipped
             reading.blocks += [{**block, "source": name, "held_out": held_out} for block in record["blocks"]]
@@ -149,15 +153,9 @@ def find_parts(source: str, size: int) -> list[Part]:
     names = find_files(source)
     if any(map(is_url, names)):
         return [Part(source, (name,), None) for name in names]
-    parts, group, bytes_of_group = [], [], 0
-    for number, name in enumerate(names, 1):
-        status = os.stat(name)
-        group.append((name, (status.st_size, status.st_mtime_ns, status.st_ino)))
-        bytes_of_group += status.st_size
-        if bytes_of_group >= size or number == len(names):
-            parts.append(Part(source, *zip(*group, strict=True)))
-            group, bytes_of_group = [], 0
-    return parts
+    known = [(status.st_size, status.st_mtime_ns, status.st_ino) for status in map(os.stat, names)]
+    groups = in_groups(zip(names, known, strict=True), lambda file: file[1][0], size)
+    return [Part(source, *zip(*group, strict=True)) for group in groups]
 
 
 def read_part(path: Path, part: Part, reader: Reader) -> None:
@@ -183,22 +181,10 @@ def read_part(path: Path, part: Part, reader: Reader) -> None:
             of_file = {"documents": count, "bytes": size, "sha256": seen.hex, "skipped": dataclasses.asdict(skipped)}
             record["files"].append(of_file)
 
-    for block in _blocks(documents(), reader.block_bytes):
+    for block in in_groups(documents(), lambda pair: len(pair[1]), reader.block_bytes):
         name = digest(*(part for document, text in block for part in (text, repr(document.key))))
         if not reader.cleaned_path(path.parent, name).exists():
             write_block(raw_path(path.parent, name), [document for document, _ in block])
         size = sum(len(text) for _, text in block)
         record["blocks"].append({"name": name, "documents": len(block), "bytes": size})
     write_whole(path, json.dumps(record))
-
-
-def _blocks(documents: Iterable[tuple[Document, bytes]], block_bytes: int) -> Iterator[list[tuple[Document, bytes]]]:
-    block, size = [], 0
-    for document, text in documents:
-        block.append((document, text))
-        size += len(text)
-        if size >= block_bytes:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block

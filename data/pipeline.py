@@ -18,7 +18,7 @@ from common.files import digest, write_whole
 from data.blocks import BLOCK_BYTES, Block, clean_block
 from data.cache import code_hash
 from data.cleaning import Stage
-from data.corpus import DataConfig, preparation_options
+from data.config import DataConfig, preparation_options
 from data.encoded import token_dtype
 from data.parts import Reader, Reading, Tell, raw_path, read_sources
 from data.prepared import is_prepared, write_manifest

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from common.files import write_whole
+from common.fonts import chinese_fonts
+from common.tables import markdown, plain
 
-CHINESE_FONTS = (  # as far as one is installed, for the names of sources
-    *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei"),
-    *("WenQuanYi Zen Hei", "PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "Arial Unicode MS"),
-)
 BARS = 0.4  # inches of a picture for each bar
 
 
@@ -127,31 +125,6 @@ def _variants(content: Mapping[str, Any]) -> list[str]:
     return [f"{documents * copies // (copies + 1):,} of the documents to train on are variants (`data.augment`)."]
 
 
-def markdown(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table; numbers have commas and stand to the right."""
-    rows = list(rows)
-    marks = ["---" if isinstance(cell, str) else "---:" for cell in (rows[0] if rows else titles)]
-    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in (titles, marks, *rows))
-
-
-def plain(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """The same in columns of equal width."""
-    cells = [titles, *(list(map(_cell, row)) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    first = next(iter(rows), titles)
-    aligned = [
-        (cell.ljust if isinstance(kind, str) else cell.rjust)(width)
-        for row in cells
-        for cell, width, kind in zip(row, widths, first, strict=True)
-    ]
-    size = len(titles)
-    return "\n".join("  ".join(aligned[at : at + size]).rstrip() for at in range(0, len(aligned), size))
-
-
-def _cell(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:,}"
-
-
 def draw_lengths(picture: Path, lengths: Mapping[str, Sequence[np.ndarray]]) -> None:
     """A histogram of tokens a document, in steps of a factor."""
     longest = max(int(part.max()) for parts in lengths.values() for part in parts)
@@ -180,14 +153,12 @@ def draw_bars(picture: Path, values: Mapping[str, float], label: str) -> None:
 def _picture(path: Path, height: float):
     import matplotlib  # half a second to import, and needed only at the end
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import fontManager
 
     figure = Figure(figsize=(8, height), layout="constrained")
     axes = figure.subplots()
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
-    installed = {font.name for font in fontManager.ttflist}
-    fonts = [*matplotlib.rcParams["font.sans-serif"], *(name for name in CHINESE_FONTS if name in installed)]
+    fonts = [*matplotlib.rcParams["font.sans-serif"], *chinese_fonts()]
 
     def save() -> None:
         with warnings.catch_warnings(), matplotlib.rc_context({"font.sans-serif": fonts}):

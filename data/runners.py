@@ -135,11 +135,11 @@ def _map(pieces: list[Piece]) -> Iterator[tuple[Path, Exception | None]]:
     _stop_file(pieces[0].path).unlink(missing_ok=True)
 
     def make_all(column: daft.Series) -> list[bytes]:
-        return [pickle.dumps(_make(*pickle.loads(row), here)) for row in column.to_pylist()]
+        return [pickle.dumps(_make(pickle.loads(row), here)) for row in column.to_pylist()]
 
     # In processes, since Python's threads would take turns; each takes the next row once it is done with one.
     make = daft.func.batch(return_dtype=daft.DataType.binary(), batch_size=1, use_process=True)(make_all)
-    frame = daft.from_pydict({"piece": [pickle.dumps((piece,)) for piece in pieces]})
+    frame = daft.from_pydict({"piece": [pickle.dumps(piece) for piece in pieces]})
     if daft.runners.get_or_infer_runner_type() == "ray":
         frame = frame.into_partitions(min(len(pieces), PARTITIONS))
     for row in frame.select(make(frame["piece"]).alias("result")).iter_rows(results_buffer_size=None):

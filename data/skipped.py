@@ -14,6 +14,12 @@ def stop(error: UserError) -> None:
     raise error
 
 
+def tell_skipped(skipped: "Skipped | None", warn: Callable[[str], None]) -> None:
+    """Tells the user, once, of what was left out, if anything was."""
+    if skipped is not None and skipped.count:
+        warn(skipped.summary())
+
+
 @dataclasses.dataclass
 class Skipped:
     """What was left out because it could not be read; `add` is the report that collects it.

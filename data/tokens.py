@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +13,10 @@ import numpy as np
 
 from common.files import digest, write_whole
 from data.blocks import Texts, write_arrays
-from data.corpus import TOKENIZER_BYTES, DataConfig, sample_counts
+from data.config import DataConfig
+from data.corpus import TOKENIZER_BYTES, sample_counts
 from data.encoded import encode_texts, text_hashes, token_dtype, tokens_key
+from data.groups import in_groups
 from data.parts import Tell
 from data.runners import Piece, Runner
 from data.selection import Selection
@@ -23,7 +25,7 @@ from data.subword_sampling import SubwordSampling
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 from data.tokenizer_files import read_tokenizer
 
-BATCH_BYTES = 1 << 23  # of text that is tokenized at a time
+BATCH_BYTES = 1 << 23  # of text, about, that is tokenized at a time
 
 Augment = Callable[[Iterable[str]], Iterable[str]]  # texts, and their variants
 
@@ -113,7 +115,7 @@ def tokenize(path: Path, texts: Texts, augment: Augment, sampling: SubwordSampli
     """
     known = _read_tokenizer(tokenizer)
     tokens, lengths, hashes, size = [], [], [], 0
-    for batch in batches_of_texts(augment(texts.read())):
+    for batch in in_groups(augment(texts.read()), len, BATCH_BYTES):
         encoded = encode_texts(batch, known, sampling)
         tokens.append(encoded.tokens[1:])
         lengths.append(encoded.lengths)
@@ -131,19 +133,6 @@ def tokenize(path: Path, texts: Texts, augment: Augment, sampling: SubwordSampli
 @functools.lru_cache(1)
 def _read_tokenizer(folder: Path) -> Tokenizer:
     return read_tokenizer(folder)
-
-
-def batches_of_texts(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Texts in lists of some BATCH_BYTES."""
-    batch, size = [], 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def write_splits(

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from common.errors import ConfigError
+from common.tables import plain
 from data.cache import Cache
-from data.corpus import DataConfig, read_texts, sample_texts
+from data.config import DataConfig
+from data.corpus import read_texts, sample_texts
 from data.hf_tokenizer import HfTokenizer
 from data.language import likeliest_language
-from data.report import plain
 from data.skipped import Skipped
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 

@@ -11,7 +11,7 @@ import numpy as np
 from common.errors import UserError, require
 from common.files import digest
 from data.cleaning import Cleaner
-from data.corpus import DataConfig
+from data.config import DataConfig
 from data.prepared import is_prepared
 from data.skipped import Skipped
 from data.sources import read_documents

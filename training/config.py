@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from common.errors import ConfigError, check_type, choose, nearest, require
-from data.corpus import DataConfig
+from data.config import DataConfig
 from data.sources import split_sources
 from data.tokenizer import TokenizerConfig
 from data.word_text import WordsConfig

@@ -9,7 +9,8 @@ import jax
 
 from common.errors import UserError, require
 from data.batches import TrainBatches
-from data.corpus import ON_END, Corpus, mixture
+from data.config import ON_END
+from data.corpus import Corpus, mixture
 from tasks import TASKS
 from training.checkpoints import Checkpoints
 from training.config import RunConfig

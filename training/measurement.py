@@ -12,6 +12,7 @@ from data.document import Document
 from data.encoded import decoded_sizes
 from data.labelled import load
 from data.measured import load_examples, load_texts
+from data.skipped import tell_skipped
 from data.tokenizer import Tokenizer
 from metrics import bootstrap, by_class, classification_averages, confusion, language_model_metrics
 from tasks import TASKS, tasks_of
@@ -156,8 +157,7 @@ def _read(config: RunConfig, tokenizer: Tokenizer, classes: tuple[str, ...], say
     if TASKS[config.task].labelled:
         return Subject(*load_examples(config.data, tokenizer, classes, say), classes)
     texts, skipped = load_texts(config.data, tokenizer)
-    if skipped is not None and skipped.count:
-        say(f"warning: {skipped.summary()}")
+    tell_skipped(skipped, lambda message: say(f"warning: {message}"))
     return Subject(texts)
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 import jax
 
 from common.errors import require
+from common.tables import plain
 from data.labelled import load
 from model.config import REMAT_POLICIES
-from model.parameters import parameter_path
+from model.parameters import by_path
 from tasks import TASKS
 from training.config import Settings, build_config
 from training.display import Display, duration
@@ -25,7 +26,6 @@ from training.settings import load_settings
 from training.sharding import batch_divisor
 from training.step import compile_train_step, make_train_step
 
-MFU = 0.4  # share of the peak FLOP/s that a run on devices which are not here is assumed to reach
 TIMED_STEPS = 3
 
 
@@ -68,7 +68,7 @@ class Devices:
 
 
 def plan_run(config_file: str, overrides: Sequence[str], devices: str, mfu: float) -> Iterator[str]:
-    """The lines of the forecast of a run that would begin, on `devices` as `Devices.read` takes them. Nothing is written.
+    """The parts of the forecast of a run that would begin, on `devices` as `Devices.read` takes them. Nothing is written.
 
     Called before JAX looks for devices.
 
@@ -87,23 +87,26 @@ def plan_run(config_file: str, overrides: Sequence[str], devices: str, mfu: floa
         yield from plan(Trainer(config, corpus, RunFolder(folder), display, lambda params: []), target, mfu)
 
 
-def plan(trainer: Trainer, devices: Devices, mfu: float = MFU) -> Iterator[str]:
-    """The lines of a forecast, as they are known. On devices that are here a few steps are run, and forgotten."""
+def plan(trainer: Trainer, devices: Devices, mfu: float) -> Iterator[str]:
+    """The parts of a forecast, as they are known. On devices that are here a few steps are run, and forgotten.
+
+    `mfu`: the share of their peak FLOP/s that devices which are not here are assumed to reach.
+    """
     config, training = trainer.config, trainer.config.training
     params = trainer.abstract.params
     mesh = " ".join(f"{axis}={size}" for axis, size in trainer.mesh.shape.items())
     yield f"{trainer.mesh.size} x {devices.name if devices.kind else jax.devices()[0].device_kind}, mesh {mesh}"
     yield ""
-    yield from _table(
+    yield plain(
         ("parameter", "shape", "divided over", "on a device"),
         (
             (
-                parameter_path(path),
+                path,
                 " x ".join(f"{size:,}" for size in leaf.shape),
                 _spans(leaf.sharding) or "-",
                 _size(_bytes_a_device(leaf)),
             )
-            for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+            for path, leaf in by_path(params).items()
         ),
     )
     yield ""
@@ -197,13 +200,6 @@ def _spans(sharding: jax.sharding.NamedSharding) -> str:
     """The mesh axes that divide an array, each with its size; those of one device are left out."""
     sizes = sharding.mesh.shape
     return " x ".join(f"{axis}={sizes[axis]}" for axis in sharding.spec if axis is not None and sizes[axis] > 1)
-
-
-def _table(header: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    lines = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
 def _size(number: float) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.files import write_whole
+from common.fonts import chinese_fonts
 from training.metrics_writer import read_metrics
 
 
@@ -36,16 +37,6 @@ def plot_losses(metrics: Path, picture: Path, title: str) -> None:
     figure.savefig(picture, dpi=120)
 
 
-CHINESE_FONTS = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "PingFang SC",
-    "Microsoft YaHei",
-    "SimHei",
-    "WenQuanYi Zen Hei",
-)
-
-
 def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], target: Path) -> None:
     """Draws how many examples of each class (rows) were taken for which (columns), shaded by their share of the row, as a PNG.
 
@@ -54,11 +45,9 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], targ
     Raises:
         OSError: `target` cannot be written.
     """
-    from matplotlib import font_manager
     from matplotlib.figure import Figure
 
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    fonts = ["DejaVu Sans", *(name for name in CHINESE_FONTS if name in installed)]
+    fonts = ["DejaVu Sans", *chinese_fonts()]
     names = [name if name.isascii() or len(fonts) > 1 else str(number) for number, name in enumerate(classes, 1)]
     counts = np.array(matrix)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)

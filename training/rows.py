@@ -1,13 +1,11 @@
 """The rows that a run's texts make; and rows as text, for people who look at what they train on."""
 
-import sys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from data.batches import PackedRows, PrepareRow, Row, TrainBatches
 from data.corpus import Corpus, EncodedText, mixture
-from data.skipped import Skipped
 from data.tokenizer import Tokenizer
 from tasks import TASKS
 from training.config import RunConfig
@@ -46,12 +44,6 @@ def show_rows(config: RunConfig, corpus: Corpus, count: int) -> Iterator[str]:
         step, place = divmod(number, size)
         index = int(batches.indices(step)[place])
         yield f"--- step {step + 1}, row {place + 1}: " + show_row(packed.row(index), corpus.tokenizer)
-
-
-def tell_skipped(skipped: Skipped | None) -> None:
-    """Warns on stderr of text that was left out as broken."""
-    if skipped is not None and skipped.count:
-        print(f"warning: {skipped.summary()}", file=sys.stderr)
 
 
 def show_row(row: Row, tokenizer: Tokenizer) -> str:

@@ -1,16 +1,16 @@
 """Tokenizers of several sizes side by side, for people who choose a vocabulary."""
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.command import warn
 from common.errors import require
 from data.prepared import is_prepared
+from data.skipped import tell_skipped
 from data.tokenizer_files import read_tokenizer
 from data.vocabulary import compare_vocabularies, vocabulary_table
 from training.config import RunConfig
-from training.rows import tell_skipped
 
 
 def show_vocabularies(config: RunConfig, sizes: Sequence[int], against: Sequence[Path], as_json: bool) -> int:
@@ -28,8 +28,8 @@ def show_vocabularies(config: RunConfig, sizes: Sequence[int], against: Sequence
         require(tokenizer is not None, f"--against {name} has no tokenizer; give a folder that has tokenizer.json")
     compared = compare_vocabularies(config.data, config.tokenizer, sizes, published)
     for reason in compared["left_out"].values():
-        print(f"warning: left out: {reason}", file=sys.stderr)
-    tell_skipped(compared.pop("skipped"))
+        warn(f"left out: {reason}")
+    tell_skipped(compared.pop("skipped"), warn)
 
     def parameters(pieces: int) -> int:
         """Of the embedding, and of the output layer where it is another."""

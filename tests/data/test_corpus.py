@@ -8,7 +8,8 @@ import pytest
 import data.cache
 import data.corpus
 from common.errors import ConfigError, UserError
-from data.corpus import DataConfig, encode_texts, load_corpus
+from data.config import DataConfig
+from data.corpus import encode_texts, load_corpus
 
 TEXT = "\n\n".join(f"document {number}\nhas {number % 7} lines" for number in range(60))
 

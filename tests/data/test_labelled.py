@@ -12,7 +12,7 @@ import pytest
 from common.errors import ConfigError, UserError
 from data.batches import PackedRows
 from data.builtin import read_builtin
-from data.corpus import DataConfig
+from data.config import DataConfig
 from data.labelled import load_labelled, read_example_file
 from data.mapped import join
 from data.measured import load_examples

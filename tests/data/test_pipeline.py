@@ -11,7 +11,8 @@ import pytest
 import data.corpus
 import data.tokens
 from common.errors import ConfigError, UserError
-from data.corpus import DataConfig, load_corpus, sample_counts
+from data.config import DataConfig
+from data.corpus import load_corpus, sample_counts
 from data.mapped import temporary_folder
 from data.pipeline import prepare, refuse_places
 from data.prepared import read_prepared, write_manifest

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from common.errors import ConfigError, UserError
-from data.corpus import DataConfig, load_corpus
+from data.config import DataConfig
+from data.corpus import load_corpus
 from data.document import Document
 from data.mapped import temporary_folder
 from data.pipeline import prepare
@@ -106,7 +107,7 @@ def test_options_of_training_are_free(load):
 
 def test_every_option_is_either_looked_at_or_free(options, config):
     """A new field of the config must be one or the other."""
-    from data.corpus import TRAINING_FIELDS, preparation_options
+    from data.config import TRAINING_FIELDS, preparation_options
 
     fields = {f"data.{field.name}" for field in dataclasses.fields(options)}
     looked_at = preparation_options(options, config)

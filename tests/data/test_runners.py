@@ -18,7 +18,7 @@ import pytest
 from common.errors import ConfigError, UserError
 from common.work_folder import work_folder
 from data.builtin import read_builtin
-from data.corpus import DataConfig
+from data.config import DataConfig
 from data.pipeline import prepare
 from data.runners import SILENCE, Piece, in_process, make_runner
 from data.tokenizer import TokenizerConfig
@@ -225,7 +225,7 @@ from pathlib import Path
 from common.command import run_command
 from common.files import new_folder
 from common.work_folder import work_folder
-from data.corpus import DataConfig
+from data.config import DataConfig
 from data.pipeline import prepare
 from data.runners import make_runner
 from tests.data.test_runners import BLOCK, TOKENIZER

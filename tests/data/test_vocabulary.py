@@ -7,7 +7,8 @@ import pytest
 import tokenizers as library
 
 from common.errors import ConfigError
-from data.corpus import DataConfig, load_corpus
+from data.config import DataConfig
+from data.corpus import load_corpus
 from data.hf_tokenizer import HfTokenizer
 from data.tokenizer import END_OF_TEXT, train
 from data.tokenizer_files import read_tokenizer

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.errors import ConfigError, UserError
-from data.corpus import DataConfig
+from data.config import DataConfig
 from data.skipped import Skipped
 from data.word_text import PairBatches, WordsConfig, WordText, read_words, texts_for_words
 
