@@ -292,7 +292,7 @@ def test_masks_are_filled_and_what_is_only_for_writing_is_refused(call, filler):
     for each in completions(output):
         assert each["finish_reason"] == "stop" and len(each["tokens"]) == 1 and len(each["candidates"][0]) == 5
     status, output, error = call("--ckpt", filler, "--prompt", "zh: 你[MASK]")
-    assert status == 0 and output.splitlines()[-1].startswith("    mask 1: ")
+    assert status == 0 and output.splitlines()[-1].startswith("    gap 1: ")
     for flags in (["--beam", 2], ["--stop", "a"], ["--max_new_tokens", 3], ["--slide"]):
         status, output, error = call("--ckpt", filler, "--prompt", "[MASK]", *flags)
         assert status == 2 and output == "" and is_one_line(error) and "fills in what is masked" in error

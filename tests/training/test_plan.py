@@ -15,7 +15,7 @@ from training.plan import Devices, plan
 
 
 def forecast(trainer: Trainer, devices: Devices = Devices()) -> str:  # noqa: B008 (frozen)
-    return "\n".join(plan(trainer, devices))
+    return "\n".join(plan(trainer, devices, mfu=0.4))
 
 
 def in_bytes(text: str) -> float:
