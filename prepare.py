@@ -59,13 +59,14 @@ def main() -> int:
     # Imported here, so that a wrong flag is answered at once.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # no accelerator is needed, nor held
     from common.progress import Progress
-    from data.corpus import load_corpus
+    from data.examples import load
     from data.pipeline import prepare, refuse_places
     from data.prepared import check_files, read_manifest
     from data.report import summary
     from data.runners import make_runner
     from data.skipped import Skipped, tell_skipped
     from data.tokenizer_files import read_tokenizer
+    from tasks import TASKS
     from training.config import build_config
     from training.init_from import settle
     from training.rows import show_rows
@@ -81,17 +82,21 @@ def main() -> int:
     config = build_config(settings)
     if flags.vocab_sizes:
         return show_vocabularies(config, flags.vocab_sizes, flags.against or (), flags.json)
-    require(not config.data.label_field, "data.label_field: shards keep no labels; train.py reads such sources itself")
     tokenizer = config.tokenizer if source is None else source.tokenizer()
     if flags.tokenizer is not None:
         tokenizer = read_tokenizer(flags.tokenizer.expanduser())
     require(tokenizer is not None, f"--tokenizer {flags.tokenizer} has no tokenizer; give a run's folder")
     if flags.show:
         with tempfile.TemporaryDirectory() as cache:
-            corpus = load_corpus(dataclasses.replace(config.data, cache_dir=cache), tokenizer)
+            data = dataclasses.replace(config.data, cache_dir=cache)
+            corpus = load(data, TASKS[config.task].examples, tokenizer, (), warn)
             print("\n\n".join(show_rows(config, corpus, flags.show)))
             tell_skipped(corpus.skipped, warn)
         return 0
+    require(
+        not TASKS[config.task].examples,
+        f"task={config.task!r} learns examples, and shards keep text alone; train.py reads such sources itself",
+    )
     refuse_places(config.data, flags.out)
     with work_folder(flags.out) as work, new_folder(flags.out) as folder, Progress() as progress:
         run = make_runner(flags.runner, flags.ray_address)

@@ -71,10 +71,11 @@ def main() -> int:
         join_processes(flags.distributed)
 
     # Imported here, so that a wrong flag is answered at once.
-    from data.labelled import load
+    from data.examples import load
     from data.skipped import tell_skipped
     from generation.completion import complete, encode_prompts
     from generation.config import GenerationConfig
+    from tasks import TASKS
     from training.config import build_config
     from training.display import Display
     from training.init_from import settle
@@ -90,7 +91,7 @@ def main() -> int:
         folder.refuse_changes(settings)
         display.say(f"{flags.config} -> {folder.path}")
         tokenizer = config.tokenizer if source is None else source.tokenizer()
-        corpus = load(config.data, tokenizer, folder.classes(), display.say)
+        corpus = load(config.data, TASKS[config.task].examples, tokenizer, folder.classes(), display.say)
         tell_skipped(corpus.skipped, display.warn)
         if both := set(config.data.train) & set(config.data.valid):
             display.warn(f"data.valid names what is trained on too: {', '.join(sorted(both))}")

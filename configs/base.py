@@ -80,7 +80,7 @@ def get_config() -> ConfigDict:
                 "weights": (),  # share of the rows from each of train; (): in proportion to their size
                 "temperature": 1.0,  # above 1: shares more alike than the sizes, size ** (1 / temperature)
                 "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
-                "label_field": "",  # what holds the label, for the task classification; "": there is none
+                "label_field": "label",  # what holds the label, for the task classification
                 "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
                 "skip_bad": False,  # leave out lines, rows and files that cannot be read, and say so; False: stop
                 "clean": (),  # steps in their order, such as ("unicode", "html", "language=zh+en"); docs/data.md lists them

@@ -64,26 +64,33 @@ class PackedRows:
 
         `inputs`, `targets` (int32 token ids, one apart), `positions` (int32, from 0 in each piece of a document),
         `segment_ids` (int32, a number for each piece of a row, 0 for padding) and `weights` (float32, 0 for padding);
-        where documents have labels, `labels` (int32, at each place that of its document).
+        where documents have labels, `labels` (at each place that of its document, [T, ...]), and where tokens have marks,
+        `marks` (int32, those of the targets).
         """
-        parts, lengths = [np.zeros(1, np.int32)], np.zeros(0, np.int64)
-        labels = None if self.texts[0].labels is None else np.zeros(self.sequence_length, np.int32)
+        text, starts, lengths = self.texts[0], np.zeros(0, np.int64), np.zeros(0, np.int64)
         if index >= 0:
             text, starts, lengths = self._pieces_of(index)
-            if labels is not None:
-                labels[: lengths.sum()] = np.repeat(text.labels[self.documents(index)], lengths)
-            tokens = text.tokens
-            # One token more than its inputs, which is its last target.
-            parts = [
-                tokens[start : start + length + 1]
-                for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)
-            ]
-        row = lay_out(np.concatenate([part[:-1] for part in parts]), lengths, self.sequence_length)
-        targets = np.zeros(self.sequence_length, np.int32)
-        targets[: lengths.sum()] = np.concatenate([part[1:] for part in parts])
+        # One token more than a piece's inputs, which is its last target.
+        bounds = zip(starts.tolist(), lengths.tolist(), strict=True)
+        pieces, size = [slice(start, start + length + 1) for start, length in bounds], lengths.sum()
+
+        def fill(parts: Sequence[np.ndarray], dtype: np.dtype, shape: tuple[int, ...] = ()) -> np.ndarray:
+            filled = np.zeros((self.sequence_length, *shape), dtype)
+            filled[:size] = np.concatenate([np.zeros((0, *shape), dtype), *parts])
+            return filled
+
+        parts = [text.tokens[piece] for piece in pieces]
+        inputs = np.concatenate([np.zeros(0, np.int32), *(part[:-1] for part in parts)])
+        row = lay_out(inputs, lengths, self.sequence_length)
         weights = (row["segment_ids"] > 0).astype(np.float32)
+        targets = fill([part[1:] for part in parts], np.int32)
         arrays = {"inputs": row.pop("tokens"), "targets": targets, **row, "weights": weights}
-        return arrays if labels is None else arrays | {"labels": labels}
+        if text.labels is not None:
+            labels = [np.repeat(text.labels[self.documents(index)], lengths, axis=0)] if index >= 0 else []
+            arrays["labels"] = fill(labels, text.labels.dtype, text.labels.shape[1:])
+        if text.marks is not None:
+            arrays["marks"] = fill([text.marks[piece][1:] for piece in pieces], np.int32)
+        return arrays
 
     def documents(self, index: int) -> np.ndarray:
         """The document that each piece of the row at `index` is of, by its number in its text: int64 [pieces]."""

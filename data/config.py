@@ -39,7 +39,7 @@ class DataConfig:
     sequence_length: int
     cache_dir: str
     text_field: str = "text"
-    label_field: str = ""
+    label_field: str = "label"
     skip_bad: bool = False
     clean: tuple[str, ...] = ()
     dedup: str = "none"
@@ -64,21 +64,7 @@ class DataConfig:
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
         require(self.text_field != "", "text_field is empty; name the field that holds the text")
-        if self.label_field:
-            for name, plain in (
-                ("clean", ()),
-                ("dedup", "none"),
-                ("augment", ()),
-                ("subword_sampling", 0.0),
-                ("skip_bad", False),
-            ):
-                require(
-                    getattr(self, name) == plain,
-                    f"{name}={getattr(self, name)!r} is not for text with labels (data.label_field); leave it at {plain!r}",
-                )
-            require(
-                self.packing != "contiguous", "packing='contiguous' cuts texts, whose labels are of the whole; set pad"
-            )
+        require(self.label_field != "", "label_field is empty; name the field that holds the label")
         for spec in self.clean:
             choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
         choose(DEDUP, self.dedup, "dedup")

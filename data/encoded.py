@@ -22,7 +22,10 @@ class EncodedText:
         starts: int64 [documents].
         num_bytes: of the documents' text in UTF-8, separators not counted.
         sizes: the same of each document, int64 [documents]; None where it is not known, as in shards.
-        labels: the number of each document's class, int32 [documents]; None where there are none.
+        labels: what is to be learned of each document as a whole, such as the number of its class, int32 [documents] or
+            numbers of another type or shape [documents, ...]; None: nothing.
+        marks: what is to be learned at each of the tokens, as the form of the examples has it, int32 [1 + total]; None:
+            nothing.
     """
 
     tokens: np.ndarray | ShardedTokens
@@ -30,6 +33,7 @@ class EncodedText:
     num_bytes: int
     sizes: np.ndarray | None = None
     labels: np.ndarray | None = None
+    marks: np.ndarray | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -59,14 +63,25 @@ def encode_texts(texts: Sequence[str], tokenizer: Tokenizer, sampling: SubwordSa
     return join_pieces(pieces, np.repeat(document_sizes(texts), copies), tokenizer)
 
 
-def join_pieces(pieces: Sequence[Sequence[int]], sizes: np.ndarray, tokenizer: Tokenizer) -> EncodedText:
-    """Documents that are tokens already, and the bytes of each, as one line; see `EncodedText`."""
+def join_pieces(
+    pieces: Sequence[Sequence[int]],
+    sizes: np.ndarray,
+    tokenizer: Tokenizer,
+    labels: np.ndarray | None = None,
+    marks: Sequence[Sequence[int]] | None = None,
+) -> EncodedText:
+    """Documents that are tokens already, and the bytes of each, as one line; see `EncodedText`.
+
+    Args:
+        marks: of each document, those of its tokens and of the end of text behind them.
+    """
     lengths = np.array([len(piece) + 1 for piece in pieces], np.int64)
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     tokens = np.full(1 + lengths.sum(), tokenizer.end_of_text, token_dtype(tokenizer.vocab_size))
     for start, piece in zip(starts, pieces, strict=True):
         tokens[start + 1 : start + 1 + len(piece)] = piece
-    return EncodedText(tokens, starts, int(sizes.sum()), sizes)
+    line_of_marks = None if marks is None else np.concatenate([[0], *marks]).astype(np.int32)
+    return EncodedText(tokens, starts, int(sizes.sum()), sizes, labels, line_of_marks)
 
 
 def document_sizes(texts: Sequence[str]) -> np.ndarray:

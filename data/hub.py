@@ -10,13 +10,13 @@ SPLIT is what follows the last colon; "train" where there is none.
 
 import logging
 import os
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from common.errors import ConfigError, UserError, choose
 from common.packages import import_package
 from data.files import guarded, reason
-from data.readers import check_texts, no_column
+from data.readers import Rows, check_texts, no_column
 from data.skipped import Report, stop
 
 PREFIX = "hf:"
@@ -64,24 +64,31 @@ def read_hub(source: str, field: str, report: Report = stop) -> Iterator[str]:
         UserError: it cannot be read, or lacks the field; by `report`, if it stops: a row is no text.
         MissingPackage: `datasets` is not installed.
     """
-    rows = _open(source)
-    names = rows.column_names
-    if names is not None:
-        if field not in names:
-            raise UserError(f"{source}: {no_column(field, names)}")
-        rows = rows.select_columns([field])
-    place = f"{source}, row"
+    rows = ((number, text) for number, (text,) in read_hub_rows(source, [field]))
     try:
-        yield from check_texts(_values(guarded(rows, place), source, field), field, place, report)
+        yield from check_texts(rows, field, f"{source}, row", report)
     except UserError as error:  # of the rest
         report(error)
 
 
-def _values(rows: Iterator[dict[str, Any]], source: str, field: str) -> Iterator[tuple[int, Any]]:
-    for number, row in enumerate(rows, 1):
-        if field not in row:
-            raise UserError(f"{source}, row {number}: {no_column(field, row)}")
-        yield number, row[field]
+def read_hub_rows(source: str, fields: Sequence[str]) -> Rows:
+    """What stands in these fields of a data set, read as a stream, in order.
+
+    Raises:
+        ConfigError, UserError, MissingPackage: as `read_hub`.
+    """
+    rows = _open(source)
+    names = rows.column_names
+    for field in fields if names is not None else ():
+        if field not in names:
+            raise UserError(f"{source}: {no_column(field, names)}")
+    if names is not None:
+        rows = rows.select_columns(list(fields))
+    for number, row in enumerate(guarded(rows, f"{source}, row"), 1):
+        for field in fields:
+            if field not in row:
+                raise UserError(f"{source}, row {number}: {no_column(field, row)}")
+        yield number, [row[field] for field in fields]
 
 
 def _open(source: str):

@@ -91,6 +91,10 @@ def join(texts: Sequence["EncodedText"]) -> "EncodedText":
     (starts,) = write_mapped(windows(), [np.int64])
     num_bytes = sum(text.num_bytes for text in texts)
     labels = None if texts[0].labels is None else np.concatenate([text.labels for text in texts])
+    marks = texts[0].marks  # of the end of text before all, and what stands behind it in each
+    if marks is not None:
+        marks = np.concatenate([marks[:1], *(text.marks[1:] for text in texts)])
+    tokens = JoinedTokens(texts, first)
     return dataclasses.replace(
-        texts[0], tokens=JoinedTokens(texts, first), starts=starts, num_bytes=num_bytes, sizes=None, labels=labels
+        texts[0], tokens=tokens, starts=starts, num_bytes=num_bytes, sizes=None, labels=labels, marks=marks
     )

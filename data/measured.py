@@ -9,7 +9,8 @@ from data.cleaning import Cleaner
 from data.config import DataConfig
 from data.corpus import Texts
 from data.encoded import EncodedText, encode_texts
-from data.labelled import Example, Say, by_source, encode_sources, read_examples
+from data.examples import Say, by_source, encode_sources, read_examples
+from data.forms import Example, Form
 from data.prepared import is_prepared, read_prepared, refuse_other_tokenizer
 from data.skipped import Skipped
 from data.sources import read_documents
@@ -39,13 +40,14 @@ def load_texts(data: DataConfig, tokenizer: Tokenizer) -> tuple[dict[str, Encode
     return {source: encode_texts(texts, tokenizer) for source, texts in by_source.items()}, skipped
 
 
-def load_examples(
-    data: DataConfig, tokenizer: Tokenizer, classes: Sequence[str], say: Say
-) -> tuple[dict[str, EncodedText], dict[str, list[Example]]]:
-    """What `data.valid` names, by source: as tokens with labels, and the examples themselves.
+def load_held_out(
+    data: DataConfig, form: Form, tokenizer: Tokenizer, classes: Sequence[str], say: Say
+) -> tuple[dict[str, EncodedText], dict[str, list[Example]], Skipped | None]:
+    """What `data.valid` names, by source: as tokens with labels, and the examples themselves; and what was left out.
 
     Raises:
-        ConfigError, UserError: as `load_labelled`.
+        ConfigError, UserError: as `load_examples`.
     """
-    examples = by_source(read_examples(data.valid, data))
-    return encode_sources(examples, tokenizer, classes, data.sequence_length, say), examples
+    skipped = Skipped() if data.skip_bad else None
+    examples = by_source(read_examples(data.valid, form, data, skipped))
+    return encode_sources(examples, form, tokenizer, classes, data, say), examples, skipped

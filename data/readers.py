@@ -4,7 +4,7 @@ import csv
 import functools
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from common.errors import UserError
@@ -15,14 +15,15 @@ from data.lines import check_utf8, read_lines
 from data.skipped import Report, stop
 
 Numbered = Iterator[tuple[int, Any]]  # what stands in the text's place of a line or row, with its number, from 1
+Rows = Iterator[tuple[int, Sequence[Any]]]  # the same of several fields
 
 MAX_CSV_FIELD = 1 << 24  # characters; a quote that is never closed swallows no more
 PARQUET_ROWS = 64  # decoded at a time
-FIELD_REMEDY = "or name another field: --config.data.text_field=NAME (of labels: data.label_field)"
+FIELD_REMEDY = "or name another field: --config.data.text_field=NAME (of labels: data.label_field, and so on)"
 
 
 class Format(NamedTuple):
-    read: Callable[[str, str, Report], Numbered]  # (file, field, report)
+    read: Callable[[str, Sequence[str], Report], Rows]  # (file, fields, report)
     unit: str  # what is numbered
     packed: bool = True  # whether it is read out of compressed files
 
@@ -40,7 +41,8 @@ def read_file(name: str, field: str = "text", report: Report = stop) -> Iterator
         if packed and not may_be_packed:
             tool = COMPRESSIONS[packed].command
             raise UserError(f"{name}: {form} is not read out of {packed}; unpack it first, with {tool} -d")
-        yield from check_texts(read(name, field, report), field, f"{name}, {unit}", report)
+        texts = ((number, text) for number, (text,) in read(name, [field], report))
+        yield from check_texts(texts, field, f"{name}, {unit}", report)
     except MissingPackage:
         raise
     except UserError as error:  # of the file, or its rest
@@ -51,15 +53,25 @@ def check_texts(values: Iterable[tuple[int, Any]], field: str, place: str, repor
     """Those of the numbered values that are texts and hold more than white space; the others are reported."""
     for number, value in values:
         try:
-            if not isinstance(value, str):
-                kind = "null" if value is None else type(value).__name__
-                raise UserError(f'"{field}" is {kind}, not a string')
-            check_characters(value)
+            check_text(value, field)
         except UserError as error:
             report(UserError(f"{place} {number}: {error}"))
         else:
             if value.strip():
                 yield value
+
+
+def check_text(value: Any, field: str) -> str:
+    """What a field holds, if it is a text.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not isinstance(value, str):
+        kind = "null" if value is None else type(value).__name__
+        raise UserError(f'"{field}" is {kind}, not a string')
+    check_characters(value)
+    return value
 
 
 def no_column(field: str, names: Iterable[str]) -> str:
@@ -73,7 +85,7 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "") or "none"
 
 
-def _read_text(name: str, field: str, report: Report) -> Numbered:
+def _read_text(name: str, fields: Sequence[str], report: Report) -> Rows:
     """What stands between blank lines, or the whole file where there is none."""
     numbered = enumerate(read_lines(name), 1)
     for is_blank, group in itertools.groupby(numbered, lambda line: line[1].isspace()):
@@ -85,14 +97,14 @@ def _read_text(name: str, field: str, report: Report) -> Numbered:
             except UserError as error:
                 report(error)
             else:
-                yield numbers[0], text
+                yield numbers[0], [text]
 
 
-def read_jsonl(name: str, field: str, report: Report = stop, remedy: str = "") -> Numbered:
-    """What stands in a field of the objects on each line.
+def read_jsonl(name: str, fields: Sequence[str], report: Report = stop, remedy: str = "") -> Rows:
+    """What stands in these fields of the objects on each line.
 
     Raises:
-        UserError: by `report`, if it stops: a line is none; the message names it.
+        UserError: by `report`, if it stops: a line is none, or lacks one; the message names it.
     """
     for number, line in enumerate(read_lines(name), 1):
         if line.isspace():
@@ -105,23 +117,26 @@ def read_jsonl(name: str, field: str, report: Report = stop, remedy: str = "") -
         except (ValueError, RecursionError) as error:
             report(UserError(f"{name}, line {number}: not JSON ({getattr(error, 'msg', error)})"))
         else:
-            if isinstance(record, dict) and field in record:
-                yield number, record[field]
+            lacking = [field for field in fields if not (isinstance(record, dict) and field in record)]
+            if not lacking:
+                yield number, [record[field] for field in fields]
                 continue
             others = f", only {_some(record)}" if isinstance(record, dict) else ""
-            message = f'no "{field}" field{others}; each line must be {{"{field}": "…"}}{remedy}'
+            shape = ", ".join(f'"{field}": …' for field in fields) if len(fields) > 1 else f'"{fields[0]}": "…"'
+            message = f'no "{lacking[0]}" field{others}; each line must be {{{shape}}}{remedy}'
             report(UserError(f"{name}, line {number}: {message}"))
 
 
-def _read_csv(name: str, field: str, report: Report) -> Numbered:
+def _read_csv(name: str, fields: Sequence[str], report: Report) -> Rows:
     """Rows as in RFC 4180, the first with the columns' names; a row is numbered by the line that it begins in."""
     rows = _csv_rows(name)
-    first, header = next(rows, (1, [field]))
+    first, header = next(rows, (1, fields))
     if isinstance(header, UserError):
         raise header
     check_utf8(name, first, ",".join(header))
-    if field not in header:
-        raise UserError(f"{name}, line {first}: {no_column(field, header)}")
+    for field in fields:
+        if field not in header:
+            raise UserError(f"{name}, line {first}: {no_column(field, header)}")
     for number, row in rows:
         try:
             if isinstance(row, UserError):
@@ -132,7 +147,7 @@ def _read_csv(name: str, field: str, report: Report) -> Numbered:
         except UserError as error:
             report(error)
         else:
-            yield number, row[header.index(field)]
+            yield number, [row[header.index(field)] for field in fields]
 
 
 def _csv_rows(name: str) -> Iterator[tuple[int, list[str] | UserError]]:
@@ -157,36 +172,37 @@ def _not_csv(name: str, number: int, why: str) -> UserError:
     return UserError(f"{name}, line {number}: not CSV ({why}); {remedy}")
 
 
-def _read_parquet(name: str, field: str, report: Report) -> Numbered:
+def _read_parquet(name: str, fields: Sequence[str], report: Report) -> Rows:
     parquet = import_package("pyarrow.parquet", name)
     with open_binary(name) as file:
         try:
             table = parquet.ParquetFile(file)
         except Exception as error:  # pyarrow raises errors of many kinds
             raise UserError(f"{name} is damaged or not Parquet ({reason(error)}); fetch it again") from error
-        if field not in table.schema_arrow.names:
-            raise UserError(f"{name}: {no_column(field, table.schema_arrow.names)}")
-        values = (
-            value
+        for field in fields:
+            if field not in table.schema_arrow.names:
+                raise UserError(f"{name}: {no_column(field, table.schema_arrow.names)}")
+        rows = (
+            row
             for group in range(table.num_row_groups)  # all of them at once would all be held in memory
-            for batch in table.iter_batches(batch_size=PARQUET_ROWS, row_groups=[group], columns=[field])
-            for value in batch.column(0)
+            for batch in table.iter_batches(batch_size=PARQUET_ROWS, row_groups=[group], columns=list(fields))
+            for row in zip(*(batch.column(field) for field in fields), strict=True)
         )
-        for number, value in enumerate(guarded(values, f"{name}, row"), 1):
+        for number, row in enumerate(guarded(rows, f"{name}, row"), 1):
             try:
-                text = value.as_py()
+                values = [value.as_py() for value in row]
             except UnicodeDecodeError as error:
                 report(UserError(f"{name}, row {number}: not UTF-8 (byte 0x{error.object[error.start]:02x})"))
             else:
-                yield number, text
+                yield number, values
 
 
-def _refuse_json(name: str, field: str, report: Report) -> Numbered:
+def _refuse_json(name: str, fields: Sequence[str], report: Report) -> Rows:
     form, packed = endings(name)
     old = bare_name(name)
     convert = through(name, "jq -c '.[]'", old[: len(old) - len(form + packed)] + ".jsonl")
     raise UserError(
-        f'{name}: .json is not read, only JSONL, which has {{"{field}": "…"}} on each line and ends in .jsonl; '
+        f'{name}: .json is not read, only JSONL, which has {{"{fields[0]}": "…"}} on each line and ends in .jsonl; '
         f"a list of such objects is converted by: {convert}"
     )
 

@@ -24,7 +24,7 @@ def read_prompts_file(path: Path) -> list[Prompt]:
         UserError: it cannot be read, is not UTF-8, or holds no prompt; the message names the line.
     """
     if ".jsonl" in path.suffixes:
-        numbered = list(read_jsonl(str(path), "prompt"))
+        numbered = [(number, prompt) for number, (prompt,) in read_jsonl(str(path), ["prompt"])]
     else:
         numbered = [(number, line.rstrip("\n")) for number, line in enumerate(read_lines(str(path)), 1) if line.strip()]
     prompts = []

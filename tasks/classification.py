@@ -6,6 +6,7 @@ import numpy as np
 
 from data.batches import PackedRows, PrepareRow, Row
 from data.tokenizer import Tokenizer
+from metrics import classification_metrics
 from tasks.cross_entropy import token_loss
 from tasks.task import Apply, Batch, CorruptionConfig, LossConfig, Params, Task
 
@@ -50,4 +51,10 @@ def predict(apply: Apply, params: Params, batch: Batch) -> dict[str, jax.Array]:
     return {"prediction": probabilities_BTC.argmax(-1).astype(jnp.int32), "probability": probabilities_BTC.max(-1)}
 
 
-CLASSIFICATION = Task(("encoder", "decoder"), prepare, class_loss, labelled=True, predict=predict)
+def score(answers: dict[str, np.ndarray]) -> dict[str, float]:
+    return classification_metrics(answers["targets"], answers["prediction"])
+
+
+CLASSIFICATION = Task(
+    ("encoder", "decoder"), prepare, class_loss, examples="labels", head="classes", predict=predict, score=score
+)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 import jax
+import numpy as np
 
 from common.errors import choose, require
 from data.batches import PackedRows, PrepareRow
@@ -61,9 +62,11 @@ class Task:
             network is fed. Raises ConfigError where the tokenizer has not the special tokens that this takes.
         row_length: (data.sequence_length, corruption) -> tokens of text in a packed row.
         every_token: whether each token of the text is a target just once, so that bits a byte can be told.
-        labelled: whether each document has a label, a class of its own, which is what is learned; then the network's head is
-            "classes".
-        predict: (apply, params, batch) -> what the network would answer at each place, arrays [B, T]; None: nothing to ask.
+        examples: the form of the rows that it learns from, in `data.forms.FORMS`; "": text alone.
+        head: what the network answers with: "tokens", or "classes".
+        predict: (apply, params, batch) -> what the network would answer at each place, arrays [B, T, ...]; None: nothing is
+            asked.
+        score: (these answers where the weight is not 0, and there the "targets", arrays [N, ...]) -> figures of a validation.
         loss: (apply, params, batch, key, config) -> (objective, values), arrays of one shape, [B, T]: of each target, times
             its weight. The sum of `objective` is minimized; `values` are "loss" (cross-entropy in nats, without smoothing
             and penalties), "weight", and whatever else a task wants to see the mean of. Their sums are divided once, after
@@ -75,5 +78,7 @@ class Task:
     loss: Callable[[Apply, Params, Batch, jax.Array | None, LossConfig], tuple[jax.Array, dict[str, jax.Array]]]
     row_length: Callable[[int, CorruptionConfig], int] = same_length
     every_token: bool = False
-    labelled: bool = False
+    examples: str = ""
+    head: str = "tokens"
     predict: Callable[[Apply, Params, Batch], dict[str, jax.Array]] | None = None
+    score: Callable[[dict[str, np.ndarray]], dict[str, float]] | None = None

@@ -78,17 +78,14 @@ class RunConfig:
             self.model.network in task.networks,
             f"task={self.task!r} trains {needed}; set model.encoder_layers and model.decoder_layers for it",
         )
-        for key, given, wanted in (
-            ("model.head='classes'", self.model.head == "classes", task.labelled),
-            ("a field of labels, data.label_field", self.data.label_field != "", task.labelled),
-        ):
-            verb = "needs" if wanted else "has no use for"
-            require(
-                given == wanted,
-                f"task={self.task!r} {verb} {key}; configs/finetune/classification.py has what belongs to it",
-            )
+        tells_classes = task.head == "classes"
+        verb = "needs" if tells_classes else "has no use for"
         require(
-            not (task.labelled and self.training.sample_prompts),
+            (self.model.head == "classes") == tells_classes,
+            f"task={self.task!r} {verb} model.head='classes'; configs/finetune/classification.py has what belongs to it",
+        )
+        require(
+            not (tells_classes and self.training.sample_prompts),
             f"training.sample_prompts: a network that learns task={self.task!r} writes no text; set them to ()",
         )
         require(

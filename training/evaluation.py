@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from data.batches import ValidBatches
 from data.corpus import EncodedText
 from data.tokenizer import Tokenizer
-from metrics import bits_per_byte, classification_metrics, language_model_metrics
+from metrics import bits_per_byte, language_model_metrics
 from tasks import TASKS, Task
 from training.config import RunConfig
 from training.prefetch import prefetch
@@ -29,11 +29,13 @@ class DocumentSums:
     Attributes:
         loss: cross-entropy of its targets in nats, summed.
         weight: the targets that count.
-        answers: what the network would answer where it is asked, as the task's `predict` names it, [documents] each.
+        places: the document of each target that counts, in their order, int64 [N]; where something is asked there.
+        answers: then, what the network would answer there, as the task's `predict` names it, and the "targets"; [N, ...] each.
     """
 
     loss: np.ndarray
     weight: np.ndarray
+    places: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
     answers: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
@@ -44,7 +46,7 @@ class Evaluator:
         """`eval_step`: (params, batch) -> {"loss", "weight"} and answers at each place, as `make_eval_step` gives it."""
 
         def step(params: Params, batch: Batch) -> dict[str, jax.Array]:
-            return eval_step(params, batch) | {"segment_ids": batch["segment_ids"]}
+            return eval_step(params, batch) | {name: batch[name] for name in ("segment_ids", "targets")}
 
         self._step = jax.jit(step, out_shardings=replicated(mesh))  # so that each process can read all of it
         self._batches, self._task, self._mesh = batches, task, mesh
@@ -54,7 +56,7 @@ class Evaluator:
         return float(np.sum(self._step(params, batch)["loss"]))
 
     def __call__(self, params: Params) -> dict[str, float]:
-        """The "loss" (mean nats a target) and "perplexity" of all texts together; of labelled ones "accuracy" and "macro_f1".
+        """The "loss" (mean nats a target) of all texts together, and what the task's `score` gives; without one "perplexity".
 
         Where every token is a target, "bits_per_byte" as well and, of several sources, "bits_per_byte/SOURCE" of each.
         """
@@ -65,24 +67,21 @@ class Evaluator:
         sizes = {source: batches.packed.texts[0].num_bytes for source, batches in self._batches.items()}
         sums = {source: (each.loss.sum(), each.weight.sum()) for source, each in measured.items()}
         loss, weight = map(sum, zip(*sums.values(), strict=True))
-        if self._task.labelled:
-            return {"loss": loss / weight} | classification_metrics(self.labels(), answers_of(measured, "prediction"))
+        if self._task.score is not None:
+            return {"loss": loss / weight} | self._task.score(all_answers(measured))
         every_token = self._task.every_token
         values = language_model_metrics(loss, weight, sum(sizes.values()) if every_token else None)
         if every_token and len(sums) > 1:
             values |= {f"bits_per_byte/{source}": bits_per_byte(sums[source][0], sizes[source]) for source in sums}
         return values
 
-    def labels(self) -> np.ndarray:
-        """Of all documents, in the order of the sources, the number of their class: int32 [documents]."""
-        return np.concatenate([batches.packed.texts[0].labels for batches in self._batches.values()])
-
     def measure(self, params: Params, tell: Tell = lambda *_: None) -> dict[str, DocumentSums]:
         """What each document of each source costs."""
         total, done, measured = sum(map(len, self._batches.values())), 0, {}
         for source, batches in self._batches.items():
             rows = local_rows(self._mesh, batches.batch_size)
-            sums = DocumentSums(*(np.zeros(len(batches.packed.texts[0].starts)) for _ in range(2)))
+            loss, weight = (np.zeros(len(batches.packed.texts[0].starts)) for _ in range(2))
+            asked: list[dict[str, np.ndarray]] = []
 
             def make(number: int, batches: ValidBatches = batches, rows: slice = rows) -> Batch:
                 return put_batch(self._mesh, batches(number, rows), batches.batch_size)
@@ -91,15 +90,15 @@ class Evaluator:
                 for number, batch in enumerate(ready):
                     values = jax.device_get(self._step(params, batch))
                     documents = batches.documents(number, values["segment_ids"])
-                    np.add.at(sums.loss, documents, values["loss"])
-                    np.add.at(sums.weight, documents, values["weight"])
-                    counted = values["weight"] > 0
-                    for name in values.keys() - {"loss", "weight", "segment_ids"}:
-                        answers = sums.answers.setdefault(name, np.zeros(len(sums.loss), values[name].dtype))
-                        answers[documents[counted]] = values[name][counted]
+                    np.add.at(loss, documents, values["loss"])
+                    np.add.at(weight, documents, values["weight"])
+                    if self._task.predict is not None:
+                        counted = values["weight"] > 0
+                        names = values.keys() - {"loss", "weight", "segment_ids"}
+                        asked.append({name: values[name][counted] for name in names} | {"": documents[counted]})
                     done += 1
                     tell(done, total)
-            measured[source] = sums
+            measured[source] = DocumentSums(loss, weight, *_in_order(asked))
         return measured
 
 
@@ -113,6 +112,17 @@ def make_evaluator(
     return Evaluator(make_eval_step(config.model, task, config.loss, mesh), batches, task, mesh)
 
 
-def answers_of(measured: Mapping[str, DocumentSums], name: str) -> np.ndarray:
-    """Those of all documents, in the order of the sources."""
-    return np.concatenate([each.answers[name] for each in measured.values()])
+def _in_order(asked: list[dict[str, np.ndarray]]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The document (under "") of each answer, in their order, and the answers, of what each batch gave."""
+    if not asked:
+        return np.zeros(0, np.int64), {}
+    answers = {name: np.concatenate([batch[name] for batch in asked]) for name in asked[0]}
+    documents = answers.pop("")
+    order = np.argsort(documents, kind="stable")
+    return documents[order], {name: values[order] for name, values in answers.items()}
+
+
+def all_answers(measured: Mapping[str, DocumentSums]) -> dict[str, np.ndarray]:
+    """The answers to all documents, in the order of the sources, [N, ...] each."""
+    parts = [each.answers for each in measured.values()]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

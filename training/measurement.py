@@ -10,14 +10,15 @@ from common.errors import UserError, require
 from data.corpus import EncodedText
 from data.document import Document
 from data.encoded import decoded_sizes
-from data.labelled import load
-from data.measured import load_examples, load_texts
+from data.examples import load
+from data.forms import FORMS
+from data.measured import load_held_out, load_texts
 from data.skipped import tell_skipped
 from data.tokenizer import Tokenizer
 from metrics import bootstrap, by_class, classification_averages, confusion, language_model_metrics
 from tasks import TASKS, tasks_of
 from training.config import RunConfig, build_config
-from training.evaluation import DocumentSums, Evaluator, Tell, answers_of, make_evaluator
+from training.evaluation import DocumentSums, Evaluator, Tell, all_answers, make_evaluator
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, make_mesh
 from training.trained_model import load_model
@@ -81,7 +82,7 @@ def measure_run(
     evaluator = make_evaluator(config, subject.texts, tokenizer, mesh, rows)
     model = load_model(path, say, mesh=config.mesh)
     measured = evaluator.measure(model.params, tell)
-    figures = (_of_classes if TASKS[config.task].labelled else _of_text)(evaluator, measured, subject, tokenizer, say)
+    figures = FIGURES.get(config.task, _of_text)(evaluator, measured, subject, tokenizer, say)
     return Measurement(config.task, model.step, tuple(subject.texts), **figures)
 
 
@@ -106,7 +107,8 @@ def _of_text(
 def _of_classes(
     evaluator: Evaluator, measured: Mapping[str, DocumentSums], subject: Subject, tokenizer: Tokenizer, say: Say
 ) -> dict[str, Any]:
-    labels, predictions = evaluator.labels(), answers_of(measured, "prediction")
+    answers = all_answers(measured)
+    labels, predictions = answers["targets"], answers["prediction"]
     losses = np.concatenate([each.loss for each in measured.values()])
 
     def statistics(losses: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
@@ -114,7 +116,7 @@ def _of_classes(
 
     samples, names = (losses, labels, predictions), subject.classes
     documents = [document for source in measured for document in subject.documents[source]]
-    answers = zip(documents, labels, predictions, answers_of(measured, "probability"), strict=True)
+    rows = zip(documents, labels, predictions, answers["probability"], strict=True)
     return {
         "metrics": statistics(*samples) | {"documents": len(labels)},
         "intervals": bootstrap(statistics, samples),
@@ -127,9 +129,12 @@ def _of_classes(
                 "prediction": names[answer],
                 "probability": round(float(chance), 4),
             }
-            for document, label, answer, chance in answers
+            for document, label, answer, chance in rows
         ],
     }
+
+
+FIGURES = {"classification": _of_classes}  # by the task; of all others, those of a language model
 
 
 def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tuple[RunConfig, Tokenizer]:
@@ -154,11 +159,13 @@ def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tup
 
 
 def _read(config: RunConfig, tokenizer: Tokenizer, classes: tuple[str, ...], say: Say) -> Subject:
-    if TASKS[config.task].labelled:
-        return Subject(*load_examples(config.data, tokenizer, classes, say), classes)
-    texts, skipped = load_texts(config.data, tokenizer)
+    form, documents = TASKS[config.task].examples, {}
+    if form:
+        texts, documents, skipped = load_held_out(config.data, FORMS[form], tokenizer, classes, say)
+    else:
+        texts, skipped = load_texts(config.data, tokenizer)
     tell_skipped(skipped, lambda message: say(f"warning: {message}"))
-    return Subject(texts)
+    return Subject(texts, documents, classes)
 
 
 def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Subject:
@@ -171,7 +178,7 @@ def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Subject:
     if folder.is_untrained():
         raise UserError(f"{folder.path} holds converted weights, which have no text of their own; {remedy}")
     try:
-        corpus = load(config.data, tokenizer, folder.classes(), lambda line: None)
+        corpus = load(config.data, TASKS[config.task].examples, tokenizer, folder.classes(), lambda line: None)
     except UserError as error:
         raise UserError(f"the run's own text cannot be read: {error}; or {remedy}") from error
     if corpus.fingerprint != (folder.data() or {}).get("fingerprint"):

@@ -11,7 +11,7 @@ import jax
 
 from common.errors import require
 from common.tables import plain
-from data.labelled import load
+from data.examples import load
 from model.config import REMAT_POLICIES
 from model.parameters import by_path
 from tasks import TASKS
@@ -81,7 +81,8 @@ def plan_run(config_file: str, overrides: Sequence[str], devices: str, mfu: floa
     settings, source = settle(load_settings(config_file, overrides), overrides, None)
     settings = target.settings(settings)
     config = build_config(settings)
-    corpus = load(config.data, config.tokenizer if source is None else source.tokenizer(), (), display.say)
+    tokenizer = config.tokenizer if source is None else source.tokenizer()
+    corpus = load(config.data, TASKS[config.task].examples, tokenizer, (), display.say)
     config = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
     with tempfile.TemporaryDirectory() as folder:
         yield from plan(Trainer(config, corpus, RunFolder(folder), display, lambda params: []), target, mfu)

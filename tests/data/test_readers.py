@@ -172,7 +172,7 @@ def test_json_is_refused_with_what_is_read(write, content):
         (
             '{"txt": "one"}',
             'no "text" field, only \'txt\'; each line must be {"text": "…"}, or name another field: '
-            "--config.data.text_field=NAME (of labels: data.label_field)",
+            "--config.data.text_field=NAME (of labels: data.label_field, and so on)",
         ),
         ("{}", 'no "text" field, only none; each line'),
         ('["text"]', 'no "text" field; each line must be {"text": "…"}'),
@@ -198,8 +198,8 @@ def test_a_number_counts_the_lines_of_any_end(write):
 def test_jsonl_of_other_fields_is_read_by_their_name(write):
     """As sample.py reads prompts."""
     source = write("a.jsonl", '{"prompt": "one"}\n{"text": "two"}')
-    reader = read_jsonl(source, "prompt")
-    assert next(reader) == (1, "one")
+    reader = read_jsonl(source, ["prompt"])
+    assert next(reader) == (1, ["one"])
     with pytest.raises(UserError) as caught:
         next(reader)
     assert (
@@ -265,7 +265,7 @@ def test_csv_without_the_column_is_refused_with_what_it_has(write):
     message = refusal(source)
     assert message == (
         f"{source}, line 2: no \"text\" column, only 'id', 'body'; "
-        "rename one, or name another field: --config.data.text_field=NAME (of labels: data.label_field)"
+        "rename one, or name another field: --config.data.text_field=NAME (of labels: data.label_field, and so on)"
     )
 
 

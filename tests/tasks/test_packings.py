@@ -13,7 +13,7 @@ CONFIG = CorruptionConfig()
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
-@pytest.mark.parametrize("task", [name for name, task in TASKS.items() if not task.labelled])
+@pytest.mark.parametrize("task", [name for name, task in TASKS.items() if not task.examples])
 def test_all_rows_have_one_shape_and_count_only_text(task, packing, tokenizer):
     texts = [encode_texts(part, tokenizer) for part in (TEXTS, TEXTS[:3], ["a", "b"])]
     packed = PackedRows.pack(texts, TASKS[task].row_length(24, CONFIG), packing)

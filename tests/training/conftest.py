@@ -143,7 +143,8 @@ def begin(overrides, said, tmp_path):
     `drop`: the sections of the small run's settings that are left as the config has them.
     """
 
-    from data.labelled import load
+    from data.examples import load
+    from tasks import TASKS
     from training.config import build_config
     from training.init_from import settle
     from training.loop import Trainer
@@ -160,7 +161,7 @@ def begin(overrides, said, tmp_path):
         folder.path.mkdir(parents=True, exist_ok=True)
         folder.refuse_changes(settings)
         tokenizer = run.tokenizer if source is None else source.tokenizer()
-        corpus = load(run.data, tokenizer, folder.classes(), said.say)
+        corpus = load(run.data, TASKS[run.task].examples, tokenizer, folder.classes(), said.say)
         run = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
         trainer = Trainer(run, corpus, folder, said, lambda params: [])
         folder.begin(settings, corpus.tokenizer, corpus.origin)

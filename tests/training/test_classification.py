@@ -152,7 +152,7 @@ def test_it_writes_no_text_and_is_not_exported(run, tmp_path):
     ("changes", "message"),
     [
         ({"model__head": "linear"}, r"task='classification' needs model\.head='classes'"),
-        ({"data__label_field": ""}, r"task='classification' needs a field of labels, data\.label_field"),
+        ({"data__label_field": ""}, r"data\.label_field is empty"),
         ({"task": "masked_lm"}, r"task='masked_lm' has no use for model\.head='classes'"),
         ({"training__sample_prompts": "the"}, r"training\.sample_prompts: .* writes no text; set them to \(\)"),
         ({"model__num_classes": 4}, r"model\.num_classes=4, but the labels have 3 classes; set None"),

@@ -8,14 +8,16 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+from datasets import Dataset
 
 from common.errors import ConfigError, UserError
 from data.batches import PackedRows
 from data.builtin import read_builtin
 from data.config import DataConfig
-from data.labelled import load_labelled, read_example_file
+from data.examples import load_examples, read_examples
+from data.forms import FORMS
 from data.mapped import join
-from data.measured import load_examples
+from data.measured import load_held_out
 from data.tokenizer import TokenizerConfig
 
 ROWS = [
@@ -44,17 +46,41 @@ def options(train, valid=(), **changes):
     return DataConfig(*sources, 0.25, 32, "unused", **{"text_field": "body", "label_field": "kind"} | changes)
 
 
+def load(data, tokenizer, classes, say):
+    return load_examples(data, FORMS["labels"], tokenizer, classes, say)
+
+
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
 def test_each_format_has_the_same_examples(tmp_path, ending):
-    examples = list(read_example_file(write(tmp_path / f"a{ending}"), "body", "kind"))
-    assert [(example.text, example.label) for example in examples] == [(row["body"], str(row["kind"])) for row in ROWS]
+    source = write(tmp_path / f"a{ending}")
+    examples = list(read_examples([source], FORMS["labels"], options(source)))
+    assert [(example.text, example.values["label"]) for example in examples] == [
+        (row["body"], str(row["kind"])) for row in ROWS
+    ]
     third = {".jsonl": "line 5", ".csv": "line 6", ".parquet": "row 3"}  # each text of the table takes two lines
     assert examples[2].place == f"{tmp_path}/a{ending}, {third[ending]}"
 
 
+def test_a_saved_data_set_has_them_too(tmp_path):
+    Dataset.from_list(ROWS).save_to_disk(tmp_path / "set")
+    source = f"hf:{tmp_path}/set"
+    examples = list(read_examples([source], FORMS["labels"], options(source)))
+    assert [tuple(example.values.values()) for example in examples] == [(row["body"], str(row["kind"])) for row in ROWS]
+    assert examples[1].place == f"{source}, row 2"
+
+
+def test_broken_rows_can_be_left_out(tmp_path):
+    source = write(tmp_path / "a.jsonl", [*ROWS[:20], {"body": " ", "kind": 2}, ROWS[2] | {"kind": None}, *ROWS[20:]])
+    with pytest.raises(UserError, match=r'a\.jsonl, line 41: "body" is empty; give each row its text'):
+        load(options(source), CHAR, (), pytest.fail)
+    corpus = load(options(source, skip_bad=True), CHAR, (), pytest.fail)
+    assert corpus.skipped.count == 2 and "line 41" in corpus.skipped.summary()
+    assert sum(len(side[source].starts) for side in (corpus.train, corpus.valid)) == len(ROWS)
+
+
 def test_a_corpus_of_two_classes(tmp_path):
     source = write(tmp_path / "a.jsonl")
-    corpus = load_labelled(options(source), CHAR, (), pytest.fail)
+    corpus = load(options(source), CHAR, (), pytest.fail)
     assert corpus.classes == ("2", "10") and corpus.origin["classes"] == corpus.classes, "numbers in their order"
     train, valid = corpus.train[source], corpus.valid[source]
     assert len(train.starts) + len(valid.starts) == len(ROWS) and 5 < len(valid.starts) < 25
@@ -64,17 +90,17 @@ def test_a_corpus_of_two_classes(tmp_path):
             decoded = corpus.tokenizer.decode(text.tokens[start + 1 : start + length])
             assert texts[decoded] == corpus.classes[label]
     documents = corpus.valid_documents[source]
-    assert [corpus.classes.index(document.label) for document in documents] == valid.labels.tolist()
+    assert [corpus.classes.index(document.values["label"]) for document in documents] == valid.labels.tolist()
 
-    again = load_labelled(options(source), corpus.tokenizer, corpus.classes, pytest.fail)
+    again = load(options(source), corpus.tokenizer, corpus.classes, pytest.fail)
     assert again.fingerprint == corpus.fingerprint
     changed = write(tmp_path / "a.jsonl", [*ROWS[1:], ROWS[0] | {"kind": 10}])
-    assert load_labelled(options(changed), corpus.tokenizer, (), pytest.fail).fingerprint != corpus.fingerprint
+    assert load(options(changed), corpus.tokenizer, (), pytest.fail).fingerprint != corpus.fingerprint
 
 
 def test_rows_have_the_labels_of_their_documents(tmp_path):
     source = write(tmp_path / "a.jsonl")
-    text = load_labelled(options(source), CHAR, (), pytest.fail).train[source]
+    text = load(options(source), CHAR, (), pytest.fail).train[source]
     packed = PackedRows.pack([text], 64)
     seen = collections.Counter()
     for index in range(len(packed)):
@@ -90,7 +116,7 @@ def test_rows_have_the_labels_of_their_documents(tmp_path):
 
 def test_long_texts_are_cut_to_one_row_and_told(tmp_path):
     source, said = write(tmp_path / "a.jsonl", [{"body": "x" * 50, "kind": "long"}, *ROWS]), []
-    corpus = load_labelled(options(source, valid=(source,)), CHAR, (), said.append)
+    corpus = load(options(source, valid=(source,)), CHAR, (), said.append)
     text = corpus.train[source]
     assert text.lengths.max() == 32 and len(PackedRows.pack([text], 32, "pad")) == len(text.starts)
     assert said == [f"{source}: 1 of 61 texts are cut to data.sequence_length=32"] * 2
@@ -99,9 +125,7 @@ def test_long_texts_are_cut_to_one_row_and_told(tmp_path):
 
 def test_the_built_in_sentences(tmp_path):
     data = options("builtin:hsk/zh", label_field="hsk_level", packing="pad")
-    corpus = load_labelled(
-        data, TokenizerConfig(2000, "unigram", 0.99, byte_fallback=True, split_digits=True), (), pytest.fail
-    )
+    corpus = load(data, TokenizerConfig(2000, "unigram", 0.99, byte_fallback=True, split_digits=True), (), pytest.fail)
     assert corpus.classes == tuple("123456")
     texts = [document.text for document in read_builtin("builtin:hsk/zh")]
     assert len(texts) == sum(len(side["builtin:hsk/zh"].starts) for side in (corpus.train, corpus.valid)) > 4000
@@ -111,7 +135,10 @@ def test_the_built_in_sentences(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([{"body": "one"}], r'a\.jsonl, line 1: no "kind" field, only .body.; .* \(of labels: data\.label_field\)'),
+        (
+            [{"body": "one"}],
+            r'a\.jsonl, line 1: no "kind" field, only .body.; .* \(of labels: data\.label_field, and so on\)',
+        ),
         ([{"kind": "one"}], r'a\.jsonl, line 1: no "body" field'),
         (
             [ROWS[0], ROWS[1] | {"kind": None}],
@@ -127,18 +154,18 @@ def test_the_built_in_sentences(tmp_path):
 def test_bad_rows_are_told_with_their_place(tmp_path, rows, message):
     source = write(tmp_path / "a.jsonl", rows)
     with pytest.raises(UserError, match=message):
-        load_labelled(options(source), CHAR, (), pytest.fail)
+        load(options(source), CHAR, (), pytest.fail)
 
 
 def test_a_label_that_was_not_trained_on_and_a_class_without_examples(tmp_path):
     source, other = write(tmp_path / "a.csv"), write(tmp_path / "b.csv", [ROWS[0], {"body": "a fish", "kind": 7}])
     with pytest.raises(UserError, match=r"b\.csv, line 4: the label '7' is none that was trained on: 2, 10"):
-        load_labelled(options(source, valid=(other,)), CHAR, (), pytest.fail)
-    corpus = load_labelled(options(source), CHAR, (), pytest.fail)
+        load(options(source, valid=(other,)), CHAR, (), pytest.fail)
+    corpus = load(options(source), CHAR, (), pytest.fail)
     with pytest.raises(UserError, match="the label '7' is none that was trained on"):
-        load_examples(options(source, valid=(other,)), corpus.tokenizer, corpus.classes, pytest.fail)
+        load_held_out(options(source, valid=(other,)), FORMS["labels"], corpus.tokenizer, corpus.classes, pytest.fail)
     with pytest.raises(UserError, match=r"the class 'bird' has no example to train on in .*a\.csv"):
-        load_labelled(options(source), CHAR, ("2", "10", "bird"), pytest.fail)
+        load(options(source), CHAR, ("2", "10", "bird"), pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -146,13 +173,16 @@ def test_a_label_that_was_not_trained_on_and_a_class_without_examples(tmp_path):
     [
         ("builtin:hsk", {}, "builtin:hsk has no labels; builtin:hsk/zh has them"),
         ("builtin:hsk/zh", {}, "data.label_field='kind' is not known; choose from: hsk_level, sentence_type, topic"),
-        ("hf:some/set", {}, "labels are read from JSONL, CSV and Parquet"),
-        ("README.md", {}, r"README\.md: labels are read from \.jsonl, \.csv, \.parquet"),
-        ("a.csv", {"clean": ("nfc",)}, "is not for text with labels"),
-        ("a.csv", {"subword_sampling": 0.1}, "is not for text with labels"),
-        ("a.csv", {"packing": "contiguous"}, "cuts texts, whose labels are of the whole; set pad"),
+        (
+            "README.md",
+            {},
+            r"README\.md: examples are read from \.jsonl, \.csv, \.parquet; give one of these, with 'body' and 'kind'",
+        ),
+        ("a.csv", {"clean": ("nfc",)}, "data.clean=.* is for text alone"),
+        ("a.csv", {"subword_sampling": 0.1}, "data.subword_sampling=0.1 is for text alone, .*; leave it 0.0"),
+        ("a.csv", {"packing": "contiguous"}, "cuts texts, and examples are whole; set pad"),
     ],
 )
 def test_sources_and_settings_that_have_no_labels(source, changes, message):
     with pytest.raises((ConfigError, UserError), match=message):
-        load_labelled(options(source, **changes), CHAR, (), pytest.fail)
+        load(options(source, **changes), CHAR, (), pytest.fail)

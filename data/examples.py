@@ -1,0 +1,186 @@
+"""Examples: rows of sources, read by their form and turned into a corpus, for tasks that learn from more than text."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from common.errors import UserError, require
+from common.files import digest
+from common.packages import MissingPackage
+from data.builtin import attribution
+from data.config import DataConfig
+from data.corpus import Corpus, load_corpus
+from data.encoded import EncodedText, document_sizes, join_pieces
+from data.files import endings
+from data.forms import FORMS, Example, Form
+from data.hub import PREFIX, read_hub_rows
+from data.prepared import is_prepared
+from data.readers import FORMATS, Rows
+from data.skipped import Report, Skipped, stop
+from data.sources import find_files, require_text
+from data.split import split_documents
+from data.tokenizer import Tokenizer, TokenizerConfig, train
+
+Say = Callable[[str], None]
+TABLES = (".jsonl", ".csv", ".parquet")  # the formats whose rows have fields
+
+
+def load(
+    data: DataConfig, form: str, tokenizer: TokenizerConfig | Tokenizer, classes: Sequence[str], say: Say
+) -> Corpus:
+    """`load_examples` of a form by its name in `FORMS`; `load_corpus` where that is "", which is text alone."""
+    return load_examples(data, FORMS[form], tokenizer, classes, say) if form else load_corpus(data, tokenizer)
+
+
+def load_examples(
+    data: DataConfig, form: Form, tokenizer: TokenizerConfig | Tokenizer, classes: Sequence[str], say: Say
+) -> Corpus:
+    """What `data.train` and `data.valid` name, as `load_corpus` gives it, with labels or marks, and `classes` if it has some.
+
+    Args:
+        classes: the labels' names, where they are settled; else () for those of the training examples.
+        say: told of texts that are cut.
+
+    Raises:
+        ConfigError, UserError: as `load_corpus`; a setting that is for text alone; an example that its form refuses; a label
+            that no training example has; a class without any; fewer than two.
+    """
+    _refuse_settings_of_text(data)
+    skipped = Skipped() if data.skip_bad else None
+    examples = list(read_examples(data.train, form, data, skipped))
+    held_out = list(read_examples(data.valid, form, data, skipped)) if data.valid else None
+    if held_out is None:
+        examples, held_out = split_documents(examples, data.valid_fraction)
+    if form.classes is not None:
+        classes = _settle(classes, {name for each in examples for name in form.classes(each.values)}, data)
+    if isinstance(tokenizer, TokenizerConfig):
+        tokenizer = train([example.text for example in examples], tokenizer)
+    sides = by_source(examples), by_source(held_out)
+    train_texts, valid_texts = (encode_sources(side, form, tokenizer, classes, data, say) for side in sides)
+    sources = {source: attribution(source) for source in (*data.train, *data.valid)}
+    parts = (array.tobytes() for text in (*train_texts.values(), *valid_texts.values()) for array in _arrays(text))
+    origin = {"sources": sources, "classes": classes, "fingerprint": digest(tokenizer.model, repr(classes), *parts)}
+    return Corpus(tokenizer, train_texts, valid_texts, origin, data.train, skipped, tuple(classes), sides[1])
+
+
+def _refuse_settings_of_text(data: DataConfig) -> None:
+    plain = {"clean": (), "dedup": "none", "augment": (), "subword_sampling": 0.0}
+    for name, value in plain.items():
+        given = getattr(data, name)
+        require(
+            given == value,
+            f"data.{name}={given!r} is for text alone, and this task learns examples; leave it {value!r}",
+        )
+    require(data.packing != "contiguous", "data.packing='contiguous' cuts texts, and examples are whole; set pad")
+
+
+def _settle(classes: Sequence[str], found: set[str], data: DataConfig) -> tuple[str, ...]:
+    """The names of the classes, in their order."""
+    for name in classes:
+        if name not in found:
+            raise UserError(
+                f"the class {name!r} has no example to train on in {', '.join(data.train)}; give some, or leave it out"
+            )
+    classes = tuple(classes) or tuple(sorted(found, key=_natural))
+    alone = f" the one label {classes[0]!r}" if classes else " no label"
+    require(len(classes) > 1, f"data.label_field={data.label_field!r} has{alone}; two are needed")
+    return classes
+
+
+def _natural(label: str) -> tuple[bool, int, str]:
+    """Numbers in their order, and before words."""
+    return (not label.isdecimal(), int(label) if label.isdecimal() else 0, label)
+
+
+def _arrays(text: EncodedText) -> list[np.ndarray]:
+    return [array for array in (text.tokens, text.starts, text.labels, text.marks) if array is not None]
+
+
+def by_source(examples: Iterable[Example]) -> dict[str, list[Example]]:
+    """The examples of each source, in the order of the sources."""
+    parts: dict[str, list[Example]] = {}
+    for example in examples:
+        parts.setdefault(example.source, []).append(example)
+    return parts
+
+
+def encode_sources(
+    sources: Mapping[str, Sequence[Example]],
+    form: Form,
+    tokenizer: Tokenizer,
+    classes: Sequence[str],
+    data: DataConfig,
+    say: Say,
+) -> dict[str, EncodedText]:
+    """The examples of each source as tokens; where some are cut, to fit into a row, `say` is told.
+
+    Raises:
+        UserError: a label is not among the classes.
+    """
+    texts = {}
+    for source, examples in sources.items():
+        pieces = form.encode(examples, tokenizer, classes, data)
+        if pieces.cut:
+            many = f"{pieces.cut:,} of {len(examples):,} texts"
+            say(f"{source}: {many} are cut to data.sequence_length={data.sequence_length}")
+        sizes = document_sizes([example.text for example in examples])
+        texts[source] = join_pieces(pieces.tokens, sizes, tokenizer, pieces.labels, pieces.marks)
+    return texts
+
+
+def read_examples(
+    sources: Sequence[str], form: Form, data: DataConfig, skipped: Skipped | None = None
+) -> Iterator[Example]:
+    """The examples of every source, in order.
+
+    Args:
+        skipped: takes what is broken, which is then left out; None: the first of it is an error.
+
+    Raises:
+        ConfigError: a source that names nothing, or that has no examples of this form.
+        UserError: what cannot be read, with file and row; a source without examples.
+    """
+    report = stop if skipped is None else skipped.add
+    for source in sources:
+        count = 0
+        for example in _read_source(source, form, data, report):
+            count += 1
+            yield example
+        require_text(source, count, skipped)
+
+
+def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> Iterator[Example]:
+    require(not is_prepared(source), f"{source} is a prepared folder, which keeps text alone; name its sources")
+    if source.startswith("builtin:"):
+        require(form.builtin is not None, f"{source} has no examples for this task; give JSONL, CSV or Parquet")
+        for document, values in form.builtin(source, data):
+            yield Example(document.text, source, document.key, values, source)
+        return
+    columns = [getattr(data, f"{name}_field") for name in form.fields]
+    for name in [None] if source.startswith(PREFIX) else find_files(source):
+        try:
+            rows, place = _read_rows(source, name, columns, report)
+            for number, row in rows:
+                where = f"{place} {number}"
+                try:
+                    values = form.check(dict(zip(form.fields, row, strict=True)), data)
+                except UserError as error:
+                    report(UserError(f"{where}: {error}"))
+                else:
+                    yield Example(form.text(values), source, None, values, where)
+        except MissingPackage:
+            raise
+        except UserError as error:  # of the file, or its rest
+            report(error)
+
+
+def _read_rows(source: str, name: str | None, columns: Sequence[str], report: Report) -> tuple[Rows, str]:
+    """The numbered rows of a file of a source (of a data set, by None), and what stands before their numbers."""
+    if name is None:
+        return read_hub_rows(source, columns), f"{source}, row"
+    kind, _ = endings(name)
+    if kind not in TABLES:
+        wanted = " and ".join(repr(column) for column in columns)
+        raise UserError(f"{name}: examples are read from {', '.join(TABLES)}; give one of these, with {wanted}")
+    read, unit, _ = FORMATS[kind]
+    return read(name, columns, report), f"{name}, {unit}"

@@ -1,0 +1,43 @@
+"""A text and its class."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from common.errors import UserError
+from data.builtin import read_builtin_labels
+from data.config import DataConfig
+from data.document import Document
+from data.forms.form import Example, Form, Pieces, cut_to_rows, filled
+from data.tokenizer import Tokenizer
+
+
+def check(values: Mapping[str, Any], data: DataConfig) -> Mapping[str, Any]:
+    """The label as text: of a string, a whole number or a truth value."""
+    text, label = filled(values, "text", data), values["label"]
+    if not isinstance(label, str | int):
+        raise UserError(f'"{data.label_field}" is {type(label).__name__}; a label is text or a whole number')
+    if not str(label).strip():
+        raise UserError(f'"{data.label_field}" is empty; give each row its label')
+    return {"text": text, "label": str(label).strip()}
+
+
+def encode(examples: Sequence[Example], tokenizer: Tokenizer, classes: Sequence[str], data: DataConfig) -> Pieces:
+    """Tokens, and the number of the class, int32 [examples]."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    for example in examples:
+        if (label := example.values["label"]) not in numbers:
+            raise UserError(f"{example.place}: the label {label!r} is none that was trained on: {', '.join(classes)}")
+    tokens, cut = cut_to_rows(tokenizer.encode_all([example.text for example in examples]), data.sequence_length)
+    return Pieces(tokens, np.array([numbers[example.values["label"]] for example in examples], np.int32), cut=cut)
+
+
+def builtin(source: str, data: DataConfig) -> Iterator[tuple[Document, Mapping[str, Any]]]:
+    for document, label in read_builtin_labels(source, data.label_field):
+        yield document, {"text": document.text, "label": label}
+
+
+LABELS = Form(
+    ("text", "label"), check, lambda values: values["text"], encode, lambda values: [values["label"]], builtin
+)
