@@ -106,6 +106,13 @@ def get_config() -> ConfigDict:
                 "l1_penalty": 0.0,  # times sum |w| over matrices and embeddings
                 "l2_penalty": 0.0,  # times sum w^2
             },
+            "lora": {  # train thin matrices beside the kernels of init_from, which stay as they are (arXiv:2106.09685)
+                "rank": 0,  # their width, such as 8; 0: train the kernels themselves
+                "alpha": 16.0,  # what they give counts alpha / rank times
+                "targets": (
+                    "attention/",
+                ),  # beside which kernels: patterns of names, such as "mlp/" or "blocks/[0-5]/"
+            },
             "optimizer": {
                 "name": "adamw",  # adamw | adam | sgd | lion | adafactor
                 "learning_rate": 1.2e-3,  # the peak

@@ -17,6 +17,7 @@ from data.sources import split_sources
 from data.tokenizer import TokenizerConfig
 from data.word_text import WordsConfig
 from model import TransformerConfig
+from model.lora import LoraConfig
 from tasks import TASKS, CorruptionConfig, LossConfig
 from training.optimizer import OptimizerConfig
 from training.sharding import MeshConfig
@@ -64,6 +65,7 @@ class RunConfig:
     data: DataConfig
     corruption: CorruptionConfig
     loss: LossConfig
+    lora: LoraConfig
     optimizer: OptimizerConfig
     training: TrainingConfig
     mesh: MeshConfig
@@ -93,6 +95,17 @@ class RunConfig:
             f"init_from={self.init_from!r} and training.word_vectors={self.training.word_vectors!r} both say where the "
             "token embedding starts; leave one out",
         )
+        if self.lora.rank:
+            require(
+                self.init_from, f"lora.rank={self.lora.rank} adds to weights that are given; name them in init_from"
+            )
+            for name, whole in (("frozen", ()), ("layer_decay", 1.0)):
+                value = getattr(self.optimizer, name)
+                require(
+                    value == whole,
+                    f"optimizer.{name}={value!r} is for parameters that are trained in full, and with lora.rank="
+                    f"{self.lora.rank} only adapters are; lora.targets says of which",
+                )
         require(0 <= self.seed < 2**32, f"seed={self.seed} must be from 0 to {2**32 - 1}")
         require(
             self.data.sequence_length <= self.model.max_length,
