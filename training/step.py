@@ -12,7 +12,7 @@ from model import Output, Tokens, Transformer, TransformerConfig
 from model.parameters import Params, by_path, init_params, nested
 from tasks import LossConfig, Task
 from training.optimizer import decay_mask
-from training.sharding import constrain_batch, optimizer_shardings, parameter_shardings, replicated
+from training.sharding import constrain_batch, gather_tables, optimizer_shardings, parameter_shardings, replicated
 
 Batch = dict[str, jax.Array]
 
@@ -49,7 +49,7 @@ def make_apply(config: TransformerConfig, mesh: Mesh):
         source = None
         if "encoder_inputs" in batch:
             source = Tokens(batch["encoder_inputs"], batch["encoder_positions"], batch["encoder_segment_ids"])
-        return network.apply({"params": params}, tokens, source, rngs=rngs)
+        return network.apply({"params": gather_tables(mesh, params)}, tokens, source, rngs=rngs)
 
     return apply
 
