@@ -105,6 +105,7 @@ def get_config() -> ConfigDict:
                 "z_loss": 0.0,  # times log(Z)^2; 1e-4 steadies large models
                 "l1_penalty": 0.0,  # times sum |w| over matrices and embeddings
                 "l2_penalty": 0.0,  # times sum w^2
+                "chunks": 1,  # parts of each row whose logits are made one after the other; more take less memory
             },
             "optimizer": {
                 "name": "adamw",  # adamw | adam | sgd | lion | adafactor
