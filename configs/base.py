@@ -119,6 +119,7 @@ def get_config() -> ConfigDict:
                 "b2": 0.95,
                 "eps": 1e-8,
                 "clip_norm": 1.0,  # of the global gradient; 0: no clipping
+                "skip_above": 0.0,  # batches whose gradient norm is higher, or NaN, change nothing; 0: NaN stops the run
                 "frozen": (),  # what does not learn: patterns of names, such as "token_embedding" or "blocks/[0-5]/"
                 "layer_decay": 1.0,  # below 1: each layer learns that much more slowly than the one above it
             },
