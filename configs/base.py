@@ -105,6 +105,7 @@ def get_config() -> ConfigDict:
                 "z_loss": 0.0,  # times log(Z)^2; 1e-4 steadies large models
                 "l1_penalty": 0.0,  # times sum |w| over matrices and embeddings
                 "l2_penalty": 0.0,  # times sum w^2
+                "chunks": 1,  # parts of each row whose logits are made one after the other; more take less memory
             },
             "lora": {  # train thin matrices beside the kernels of init_from, which stay as they are (arXiv:2106.09685)
                 "rank": 0,  # their width, such as 8; 0: train the kernels themselves
@@ -125,6 +126,7 @@ def get_config() -> ConfigDict:
                 "b2": 0.95,
                 "eps": 1e-8,
                 "clip_norm": 1.0,  # of the global gradient; 0: no clipping
+                "skip_above": 0.0,  # batches whose gradient norm is higher, or NaN, change nothing; 0: NaN stops the run
                 "frozen": (),  # what does not learn: patterns of names, such as "token_embedding" or "blocks/[0-5]/"
                 "layer_decay": 1.0,  # below 1: each layer learns that much more slowly than the one above it
             },

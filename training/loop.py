@@ -279,6 +279,7 @@ class Trainer:
                 training.log_every,
                 self.flops_per_token() / (self.peak_flops * self.mesh.size),
                 self._last_checkpoint,
+                self.config.optimizer.skip_above,
             )
             try:
                 yield writer, monitor

@@ -14,7 +14,7 @@ from model.lora import LoraConfig
 from model.parameters import Params, by_path, init_params, nested
 from tasks import LossConfig, Task
 from training.optimizer import decay_mask
-from training.sharding import constrain_batch, optimizer_shardings, parameter_shardings, replicated
+from training.sharding import constrain_batch, gather_tables, optimizer_shardings, parameter_shardings, replicated
 
 Batch = dict[str, jax.Array]
 IN_FULL = LoraConfig()  # no adapters
@@ -38,23 +38,27 @@ class TrainState:
     key: jax.Array
 
 
-def make_apply(config: TransformerConfig, mesh: Mesh):
-    """`(params, batch, dropout key or None) -> Output`, as tasks call it.
+class MeshedNetwork:
+    """The network over a mesh, as tasks call it (`tasks.task.Apply`).
 
     Reads `inputs`, `positions` and `segment_ids` [B, T] of the batch; `prefix`, and `encoder_inputs`, `encoder_positions` and
     `encoder_segment_ids` [B, S], where it has them.
     """
-    network = Transformer(config, constrain_batch(mesh))
 
-    def apply(params: Params, batch: Batch, key: jax.Array | None) -> Output:
+    def __init__(self, config: TransformerConfig, mesh: Mesh):
+        self._network, self._mesh = Transformer(config, constrain_batch(mesh)), mesh
+
+    def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> Output:
         rngs = {} if key is None else {"dropout": key}
         tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], prefix=batch.get("prefix"))
         source = None
         if "encoder_inputs" in batch:
             source = Tokens(batch["encoder_inputs"], batch["encoder_positions"], batch["encoder_segment_ids"])
-        return network.apply({"params": params}, tokens, source, rngs=rngs)
+        return self._network.apply({"params": gather_tables(self._mesh, params)}, tokens, source, rngs=rngs)
 
-    return apply
+    def logits(self, params: Params, hidden_BTD: jax.Array) -> jax.Array:
+        variables = {"params": gather_tables(self._mesh, params)}
+        return self._network.apply(variables, hidden_BTD, method=Transformer.logits)
 
 
 def init_state(
@@ -139,7 +143,7 @@ def make_train_step(
     by the summed weights once, so the result does not depend on the cut. Metrics are float32 scalars: "loss" (mean
     cross-entropy in nats) and the task's other means, "tokens" (all that the network read), "grad_norm" (before clipping).
     """
-    apply = make_apply(model, mesh)
+    apply = MeshedNetwork(model, mesh)
 
     def objective(params, base, batch, key):
         weights = adapters.merge(base, params, lora)
@@ -183,7 +187,7 @@ def make_eval_step(
     model: TransformerConfig, task: Task, loss_config: LossConfig, mesh: Mesh
 ) -> Callable[[Params, Batch], dict[str, jax.Array]]:
     """The pure function `(params, batch) -> values` of each target of a task, without dropout, and what it would answer."""
-    apply = make_apply(model, mesh)
+    apply = MeshedNetwork(model, mesh)
 
     def eval_step(params: Params, batch: Batch) -> dict[str, jax.Array]:
         answers = {} if task.predict is None else task.predict(apply, params, batch)
