@@ -132,6 +132,7 @@ def get_config() -> ConfigDict:
             },
             "training": {
                 "num_steps": 1150,
+                "epochs": 0,  # how often the text is seen, with an evaluation after each; 0: num_steps and eval_every say
                 "batch_size": 8,  # sequences a step, over all devices
                 "microbatches": 1,  # parts that a batch is taken in, to save memory
                 "log_every": 20,

@@ -42,16 +42,25 @@ class TrainingConfig:
     wandb_project: str
     word_vectors: str = ""
     patience: int = 0
+    epochs: int = 0
 
     def __post_init__(self):
-        require(self.patience >= 0, f"patience={self.patience} must not be negative")
         for field in dataclasses.fields(self):
-            if field.type is int and field.name != "patience":
+            if field.name in ("patience", "epochs"):
+                require(getattr(self, field.name) >= 0, f"{field.name}={getattr(self, field.name)} must not be negative")
+            elif field.type is int:
                 require(getattr(self, field.name) >= 1, f"{field.name}={getattr(self, field.name)} must be at least 1")
         require(
             self.batch_size % self.microbatches == 0,
             f"microbatches={self.microbatches} does not divide batch_size={self.batch_size}",
         )
+
+    def in_steps(self, steps_per_epoch: int) -> "TrainingConfig":
+        """The same with `epochs` put into steps, where they say how long the run is: each ends with an evaluation."""
+        if not self.epochs:
+            return self
+        each = {"eval_every": steps_per_epoch, "checkpoint_every": steps_per_epoch}
+        return dataclasses.replace(self, num_steps=self.epochs * steps_per_epoch, **each)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,7 +248,7 @@ def harmful_changes(before: Settings, after: Settings) -> list[str]:
     if not after.get("data.weights"):  # they go by the order of the sources
         harmless |= {"data.train", "data.valid"}  # where the text lies; what it is, its fingerprint tells
     if after.get("optimizer.schedule") in ("constant", "rsqrt"):
-        harmless.add("training.num_steps")  # the schedule does not look at the end
+        harmless |= {"training.num_steps", "training.epochs"}  # the schedule does not look at the end
     if not after.get("model.dropout"):
         harmless.add("training.microbatches")  # each of them has dropout masks of its own
     return [

@@ -87,7 +87,8 @@ class Trainer:
         self.batches = TrainBatches(packed, training.batch_size, config.seed, prepare, weights)
         if not ON_END[config.data.on_end]:
             training = dataclasses.replace(training, num_steps=self._steps_of_one_epoch())
-            self.config = config = dataclasses.replace(config, training=training)
+        training = training.in_steps(self.batches.steps_per_epoch)
+        self.config = config = dataclasses.replace(config, training=training)
         self.microbatch = training.batch_size // training.microbatches  # rows that memory is meant for at once
         self.optimizer = make_optimizer(config.optimizer, training.num_steps)
         self.base = BaseWeights(config, folder, self.mesh, display.say)
