@@ -75,6 +75,8 @@ def get_config() -> ConfigDict:
                 "train": ("builtin:hsk", "builtin:chat"),
                 "valid": (),  # sources; (): valid_fraction of the training documents, chosen by hash
                 "valid_fraction": 0.05,
+                "folds": 0,  # train is cut into so many parts, of which one validates instead; train.py --folds runs them all
+                "fold": 1,  # that one
                 "sequence_length": 128,  # tokens a row
                 "packing": "best_fit",  # of documents into rows: best_fit | contiguous (cut where a row ends) | pad (one a row)
                 "weights": (),  # share of the rows from each of train; (): in proportion to their size

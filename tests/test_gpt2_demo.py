@@ -1,5 +1,6 @@
 """GPT-2 from published files to a continued text, by the lines of docs/finetuning.md: convert, train, sample."""
 
+import itertools
 import json
 import random
 import re
@@ -37,5 +38,5 @@ def test_convert_train_and_sample(command, tmp_path):
     assert done.returncode == 0, done.stderr
     completion = json.loads(done.stdout)
     tokens = completion["tokens"]
-    pairs = [*zip(tokens, tokens[1:], strict=False)]
+    pairs = [*itertools.pairwise(tokens)]
     assert completion["text"] and len(tokens) > 4 and len(set(pairs)) == len(pairs)

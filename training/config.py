@@ -47,7 +47,9 @@ class TrainingConfig:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             if field.name in ("patience", "epochs"):
-                require(getattr(self, field.name) >= 0, f"{field.name}={getattr(self, field.name)} must not be negative")
+                require(
+                    getattr(self, field.name) >= 0, f"{field.name}={getattr(self, field.name)} must not be negative"
+                )
             elif field.type is int:
                 require(getattr(self, field.name) >= 1, f"{field.name}={getattr(self, field.name)} must be at least 1")
         require(
