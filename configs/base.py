@@ -144,6 +144,7 @@ def get_config() -> ConfigDict:
                 "keep_checkpoints": 2,  # the newest so many, and the best
                 "sample_prompts": ("zh:", "en:"),  # continued at each evaluation
                 "sample_tokens": 48,
+                "layer_norms": False,  # report the norms of gradients and updates layer by layer, too
                 "tensorboard": True,
                 "wandb_project": "",  # a Weights & Biases project; needs pip install wandb
                 "word_vectors": "",  # a Word2Vec or GloVe file of width model.embed_dim, to start the token embedding from

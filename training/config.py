@@ -43,6 +43,7 @@ class TrainingConfig:
     word_vectors: str = ""
     patience: int = 0
     epochs: int = 0
+    layer_norms: bool = False
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -107,6 +108,10 @@ class RunConfig:
             "token embedding starts; leave one out",
         )
         if self.lora.rank:
+            require(
+                not self.training.layer_norms,
+                "training.layer_norms is for layers that are trained in full; leave it False",
+            )
             require(
                 self.init_from, f"lora.rank={self.lora.rank} adds to weights that are given; name them in init_from"
             )
@@ -222,6 +227,8 @@ HARMLESS = (
     "training.sample_prompts",
     "training.sample_tokens",
     "training.tensorboard",
+    "training.layer_norms",
+    "loss.chunks",
     "training.wandb_project",
     "data.cache_dir",
     "model.attention",

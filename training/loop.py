@@ -95,7 +95,14 @@ class Trainer:
         state = (config.model, self.optimizer, config.seed, self.mesh, config.lora, self.base.abstract)
         self.abstract = abstract_state(*state)
         self.train_step = make_train_step(
-            config.model, task, config.loss, self.optimizer, training.microbatches, self.mesh, config.lora
+            config.model,
+            task,
+            config.loss,
+            self.optimizer,
+            training.microbatches,
+            self.mesh,
+            training.layer_norms,
+            config.lora,
         )
         self.evaluate = make_evaluator(config, corpus.valid, corpus.tokenizer, self.mesh, self.microbatch)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)

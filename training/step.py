@@ -13,6 +13,7 @@ from model import lora as adapters
 from model.lora import LoraConfig
 from model.parameters import Params, by_path, init_params, nested
 from tasks import LossConfig, Task
+from training.layer_norms import layer_norms
 from training.optimizer import decay_mask
 from training.sharding import constrain_batch, gather_tables, optimizer_shardings, parameter_shardings, replicated
 
@@ -135,13 +136,15 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     microbatches: int,
     mesh: Mesh,
+    with_layer_norms: bool = False,
     lora: LoraConfig = IN_FULL,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """The pure step `(state, batch) -> (state, metrics)`; with LoRA `(state, batch, base)`, of which the base never changes.
 
     The batch is taken in `microbatches` parts, one after the other; their gradients of summed losses are added and divided
     by the summed weights once, so the result does not depend on the cut. Metrics are float32 scalars: "loss" (mean
-    cross-entropy in nats) and the task's other means, "tokens" (all that the network read), "grad_norm" (before clipping).
+    cross-entropy in nats) and the task's other means, "tokens" (all that the network read), "grad_norm" (before clipping)
+    and, `with_layer_norms`, what `layer_norms` tells of gradients and updates.
     """
     apply = MeshedNetwork(model, mesh)
 
@@ -178,6 +181,8 @@ def make_train_step(
         tokens = sum((batch[name] > 0).sum() for name in ("segment_ids", "encoder_segment_ids") if name in batch)
         means = {name: value / weight for name, value in sums.items() if name != "weight"}
         metrics = means | {"tokens": tokens.astype(jnp.float32), "grad_norm": grad_norm}
+        if with_layer_norms:
+            metrics |= layer_norms("grad_norm", gradients) | layer_norms("update_norm", updates)
         return TrainState(state.step + 1, params, optimizer_state, state.key), metrics
 
     return train_step

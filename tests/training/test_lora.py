@@ -235,6 +235,7 @@ def test_a_base_that_is_gone_is_told(run, tmp_path):
         ({"lora__targets": "attn"}, r"lora\.targets: 'attn' matches no kernel; .*decoder/blocks/0/attention"),
         ({"optimizer__frozen": "mlp"}, r"optimizer\.frozen=\('mlp',\) is for parameters that are trained in full"),
         ({"optimizer__layer_decay": 0.9}, r"optimizer\.layer_decay=0\.9 is for parameters"),
+        ({"training__layer_norms": True}, r"training\.layer_norms is for layers that are trained in full"),
         ({"lora__rank": -1}, r"lora\.rank=-1 must not be negative"),
     ],
 )
