@@ -107,6 +107,11 @@ class RunConfig:
             f"init_from={self.init_from!r} and training.word_vectors={self.training.word_vectors!r} both say where the "
             "token embedding starts; leave one out",
         )
+        require(
+            not self.training.epochs or self.data.on_end == "repeat",
+            f"training.epochs={self.training.epochs} and data.on_end={self.data.on_end!r} both say how often the text is seen; "
+            "leave one out",
+        )
         if self.lora.rank:
             require(
                 not self.training.layer_norms,
