@@ -8,6 +8,7 @@ import pytest
 
 from tests.training.conftest import SMALL
 from training.cross_validation import Folds
+from training.measurement import measure_run
 from training.metrics_writer import read_metrics
 from training.run_folder import RunFolder
 
@@ -57,6 +58,11 @@ def test_a_table_of_runs_that_start_alike(cross_validate, tmp_path, monkeypatch)
         assert each["mean"] == statistics.mean(each["folds"]) and each["std"] == statistics.stdev(each["folds"])
     settings = [RunFolder(tmp_path / "run" / f"fold-{fold}").settings() for fold in (1, 2)]
     assert [each["data"].pop("fold") for each in settings] == [1, 2] and settings[0] == settings[1]
+
+    for data, documents in ({}, 18), ({"valid": [text["data__train"]]}, 36):
+        measured = measure_run(str(tmp_path / "run" / "fold-1"), None, data, None, pytest.fail, lambda *_: None)
+        assert measured.metrics["documents"] == documents
+        assert (measured.metrics["loss"] == pytest.approx(ends[0]["loss"], rel=1e-5)) == (data == {})
 
     again = cross_validate("--folds", "2", **text)
     assert again.returncode == 0 and again.stderr.count("resuming at step 4 of 4") == 2

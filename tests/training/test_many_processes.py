@@ -76,6 +76,22 @@ def test_many_processes(start, start_many, tmp_path, count, mesh):
 
 
 @pytest.mark.slow
+def test_adapters_in_two_processes(start, start_many, tmp_path):
+    """What they add to is kept once, by both together, and enough for either to go on without the run it came from."""
+    assert start(workdir="parent", training__num_steps=3).wait() == 0
+    changes = {"init_from": "parent", "lora__rank": 4, "mesh__data": 1}
+    one = start(workdir="one", **changes)
+    assert one.wait() == 0, one.stderr
+    for process in start_many(workdir="two", **changes | {"mesh__fsdp": 2, "mesh__tensor": 2}):
+        assert process.wait() == 0, process.stderr
+    shutil.rmtree(tmp_path / "parent")
+    shutil.rmtree(tmp_path / "two" / "checkpoints" / "6")
+    resumed = start(workdir="two", **changes)
+    assert resumed.wait() == 0 and "resuming at step 3 of 6" in resumed.stderr, resumed.stderr
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+
+
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_at_the_same_step(start_many, tmp_path):
     changes = {"training__num_steps": 20_000, "training__eval_every": 10_000, "training__checkpoint_every": 10_000}
     changes |= {"training__log_every": 5, "optimizer__schedule": "constant", "mesh__data": -1}
