@@ -124,6 +124,8 @@ def encode_sources(
             many = f"{pieces.cut:,} of {len(examples):,} texts"
             say(f"{source}: {many} are cut to data.sequence_length={data.sequence_length}")
         sizes = document_sizes([example.text for example in examples])
+        if pieces.owners is not None:  # the bytes count once, with the first part
+            sizes = np.where(np.diff(pieces.owners, prepend=-1) > 0, sizes[pieces.owners], 0)
         texts[source] = join_pieces(pieces.tokens, sizes, tokenizer, pieces.labels, pieces.marks)
     return texts
 
@@ -167,7 +169,8 @@ def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> I
                 except UserError as error:
                     report(UserError(f"{where}: {error}"))
                 else:
-                    yield Example(form.text(values), source, None, values, where)
+                    key = None if form.key is None else form.key(values)
+                    yield Example(form.text(values), source, key, values, where)
         except MissingPackage:
             raise
         except UserError as error:  # of the file, or its rest

@@ -82,7 +82,12 @@ class RunConfig:
         verb = "needs" if tells_classes else "has no use for"
         require(
             (self.model.head == "classes") == tells_classes,
-            f"task={self.task!r} {verb} model.head='classes'; configs/finetune/classification.py has what belongs to it",
+            f"task={self.task!r} {verb} model.head='classes'; "
+            f"configs/finetune/{self.task if tells_classes else 'classification'}.py has what belongs to it",
+        )
+        require(
+            task.outputs in (0, self.model.num_classes),
+            f"model.num_classes={self.model.num_classes}: task={self.task!r} needs {task.outputs}; leave it None",
         )
         require(
             not (tells_classes and self.training.sample_prompts),

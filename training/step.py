@@ -38,14 +38,15 @@ class TrainState:
 def make_apply(config: TransformerConfig, mesh: Mesh):
     """`(params, batch, dropout key or None) -> Output`, as tasks call it.
 
-    Reads `inputs`, `positions` and `segment_ids` [B, T] of the batch; `prefix`, and `encoder_inputs`, `encoder_positions` and
-    `encoder_segment_ids` [B, S], where it has them.
+    Reads `inputs`, `positions` and `segment_ids` [B, T] of the batch; where it has them `prefix`, `types` (if the network tells
+    some apart), and `encoder_inputs`, `encoder_positions` and `encoder_segment_ids` [B, S].
     """
     network = Transformer(config, constrain_batch(mesh))
 
     def apply(params: Params, batch: Batch, key: jax.Array | None) -> Output:
         rngs = {} if key is None else {"dropout": key}
-        tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], prefix=batch.get("prefix"))
+        types = batch.get("types") if config.num_token_types > 1 else None
+        tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], types, batch.get("prefix"))
         source = None
         if "encoder_inputs" in batch:
             source = Tokens(batch["encoder_inputs"], batch["encoder_positions"], batch["encoder_segment_ids"])
