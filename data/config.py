@@ -23,6 +23,8 @@ TRAINING_FIELDS = (
     "context_field",
     "question_field",
     "answers_field",
+    "choices_field",
+    "answer_field",
     "window_stride",
     "sequence_length",
     "cache_dir",
@@ -47,6 +49,8 @@ class DataConfig:
     context_field: str = "context"
     question_field: str = "question"
     answers_field: str = "answers"
+    choices_field: str = "choices"
+    answer_field: str = "answer"
     window_stride: int | None = None
     skip_bad: bool = False
     clean: tuple[str, ...] = ()
@@ -71,7 +75,7 @@ class DataConfig:
             require(not twice, f"{name} names {', '.join(twice)} twice; data.weights can make a source count for more")
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
-        for name in ("text", "label", "context", "question", "answers"):
+        for name in ("text", "label", "context", "question", "answers", "choices", "answer"):
             require(
                 getattr(self, f"{name}_field") != "", f"{name}_field is empty; name the field that holds the {name}"
             )

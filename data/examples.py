@@ -16,7 +16,7 @@ from data.forms import FORMS, Example, Form
 from data.hub import PREFIX, read_hub_rows
 from data.prepared import is_prepared
 from data.readers import FORMATS, Rows
-from data.skipped import Report, Skipped, stop
+from data.skipped import Report, Skipped, stop, tell_skipped
 from data.sources import find_files, require_text
 from data.split import split_documents
 from data.tokenizer import Tokenizer, TokenizerConfig, train
@@ -149,6 +149,14 @@ def read_examples(
             count += 1
             yield example
         require_text(source, count, skipped)
+
+
+def read_all(sources: Sequence[str], form: Form, data: DataConfig, say: Say) -> list[Example]:
+    """The same as a list; `say` is told of what was left out, as `data.skip_bad` has it."""
+    skipped = Skipped() if data.skip_bad else None
+    examples = list(read_examples(sources, form, data, skipped))
+    tell_skipped(skipped, lambda message: say(f"warning: {message}"))
+    return examples
 
 
 def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> Iterator[Example]:

@@ -55,7 +55,8 @@ class Form:
         fields: the names of what is read of a row; each stands in the column that the setting `data.NAME_field` names.
         check: (values as they were read, settings) -> the same as the form has them. Raises UserError, without the place.
         text: (values) -> the example as one text.
-        encode: (examples, tokenizer, classes, settings) -> their tokens, each shorter than `data.sequence_length`.
+        encode: (examples, tokenizer, classes, settings) -> their tokens, each shorter than `data.sequence_length`; None: none
+            is trained on.
         classes: (values) -> the classes that an example names; None: there are none to be told apart.
         builtin: (source, settings) -> the document and the values of each example of `builtin:NAME`; None: there are none.
         key: (values) -> what decides the side of the split; None: the text does.
@@ -64,7 +65,7 @@ class Form:
     fields: tuple[str, ...]
     check: Callable[[Mapping[str, Any], "DataConfig"], Mapping[str, Any]]
     text: Callable[[Mapping[str, Any]], str]
-    encode: Callable[[Sequence[Example], Tokenizer, Sequence[str], "DataConfig"], Pieces]
+    encode: Callable[[Sequence[Example], Tokenizer, Sequence[str], "DataConfig"], Pieces] | None = None
     classes: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
     builtin: Callable[[str, "DataConfig"], Iterator[tuple[Document, Mapping[str, Any]]]] | None = None
     key: Callable[[Mapping[str, Any]], str] | None = None
