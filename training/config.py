@@ -86,10 +86,6 @@ class RunConfig:
             f"configs/finetune/{self.task if tells_classes else 'classification'}.py has what belongs to it",
         )
         require(
-            task.outputs in (0, self.model.num_classes),
-            f"model.num_classes={self.model.num_classes}: task={self.task!r} needs {task.outputs}; leave it None",
-        )
-        require(
             not (tells_classes and self.training.sample_prompts),
             f"training.sample_prompts: a network that learns task={self.task!r} writes no text; set them to ()",
         )
@@ -175,10 +171,13 @@ def _fill_in(
         raise ConfigError(
             f"model.vocab_size={model['vocab_size']} is below the tokenizer's {pieces} pieces; raise it, or set None"
         )
+    fixed = TASKS[others["task"]].outputs if others["task"] in TASKS else None  # `RunConfig` tells of an unknown one
+    classes = fixed or classes
     if classes and model.get("num_classes", ...) is None:
         model["num_classes"] = classes
     elif classes and type(model.get("num_classes")) is int and model["num_classes"] != classes:
-        raise ConfigError(f"model.num_classes={model['num_classes']}, but the labels have {classes} classes; set None")
+        why = f"task={others['task']!r} has {fixed} output" if fixed else f"the labels have {classes} classes"
+        raise ConfigError(f"model.num_classes={model['num_classes']}, but {why}; set None")
     if model.get("max_length", ...) is None:
         model["max_length"] = others["data"].sequence_length
     if model.get("bidirectional_prefix", ...) is None:

@@ -10,6 +10,7 @@ import pytest
 from common.errors import ConfigError, UserError
 from generation.completion import complete
 from generation.config import GenerationConfig
+from generation.questions import answer_questions
 from metrics import answer_scores
 from tests.training.conftest import WORDS
 from training.config import build_config
@@ -112,6 +113,35 @@ def test_windows_give_the_answers_of_one_long_row(run, shared):
     assert measure(run, valid=valid, packing="best_fit").metrics == pytest.approx(whole.metrics, rel=1e-4)
 
 
+def test_asking_gives_what_evaluation_measures(run, shared, tmp_path):
+    """By the code that sample.py calls: the same answers and probabilities, of texts in one window and in many."""
+    model, rows = load_model(str(run), pytest.fail), make_rows(1, 60)[:12]
+    for length, stride in ((64, None), (32, 8)):
+        measured = measure(run, valid=[str(shared / "new.jsonl")], sequence_length=length, window_stride=stride)
+        for row, expected in zip(rows, measured.predictions, strict=False):
+            (answer,) = answer_questions(
+                model.params, model.config, model.tokenizer, ["how big"], row["context"], length, stride
+            )
+            assert (answer.question, answer.text) == ("how big", expected["prediction"])
+            assert answer.probability == pytest.approx(expected["probability"], abs=1e-3)
+    with pytest.raises(ConfigError, match="--context holds no text"):
+        answer_questions(model.params, model.config, model.tokenizer, ["how big"], " ")
+    with pytest.raises(ConfigError, match="--prompt is empty"):
+        answer_questions(model.params, model.config, model.tokenizer, [""], "the dog")
+
+
+def test_a_run_answers_on_the_command_line(run, command, tmp_path):
+    (tmp_path / "text.txt").write_text("the big dog 37 and the tree\n")
+    flags = ("--ckpt", str(run), "--prompt", "how big", "--prompt", "how big", "--context")
+    done = command("sample.py", *flags, str(tmp_path / "text.txt"), "--json")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == 2 and lines[0] == lines[1]
+    assert lines[0]["text"] == "37" and lines[0]["question"] == "how big" and lines[0]["probability"] > 0.5
+    done = command("sample.py", *flags, "the big dog and the tree")
+    assert done.stdout.startswith("(no answer)    ") and done.stdout.count("%\n") == 2
+
+
 def test_of_shuffled_answers_nothing_is_learned(begin, tmp_path):
     source = write(tmp_path / "shuffled.jsonl", make_rows(0, shuffled=True))
     trainer = begin("shuffled", **KIND | NEW, data__train=source)
@@ -159,7 +189,7 @@ def test_it_writes_no_text(run):
     ("changes", "message"),
     [
         ({"model__head": "linear"}, r"needs model\.head='classes'; configs/finetune/question_answering\.py has"),
-        ({"model__num_classes": 3}, r"model\.num_classes=3: task='question_answering' needs 2; leave it None"),
+        ({"model__num_classes": 3}, r"model\.num_classes=3, but task='question_answering' has 2 output"),
         ({"model__decoder_layers": 2, "model__encoder_layers": 0}, "trains an encoder"),
         ({"data__packing": "contiguous"}, "cuts texts, and examples are whole"),
     ],
