@@ -45,10 +45,11 @@ class MeshedNetwork:
 
     def __init__(self, config: TransformerConfig, mesh: Mesh):
         self._network, self._mesh = Transformer(config, constrain_batch(mesh)), mesh
+        self._has_types = config.num_token_types > 1
 
     def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> Output:
         rngs = {} if key is None else {"dropout": key}
-        types = batch.get("types") if config.num_token_types > 1 else None
+        types = batch.get("types") if self._has_types else None
         tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], types, batch.get("prefix"))
         source = None
         if "encoder_inputs" in batch:

@@ -79,7 +79,7 @@ def cut_windows(
     if room < 1:
         raise UserError(f"data.sequence_length={sequence_length} has no room for a text behind a question; raise it")
     tokens, starts = tokenizer.encode_with_offsets(values["context"])
-    answer = _find(starts, values["starts"][0], values["answers"][0]) if values["answers"] else None
+    answer = _find(starts, values["starts"][0], values["answers"][0]) if values["answers"] and tokens else None
     step = min(stride or max(1, room // 2), room)
     windows = []
     for first in range(0, max(1, len(tokens) - room + step), step):
