@@ -99,10 +99,7 @@ def main() -> int:
 
 def measure_choices(flags: argparse.Namespace, given: dict[str, Any]):
     """The Measurement of a language model that is asked to choose."""
-    from data.examples import read_all
-    from data.forms.choices import CHOICES as FORM
-    from data.sources import split_sources
-    from generation.choices import check_template, choice_figures, draw_shots, score_choices
+    from generation.choices import check_template, measure
     from model.parameters import split_layers
     from training.measurement import Measurement
     from training.run_folder import RunFolder
@@ -111,14 +108,10 @@ def measure_choices(flags: argparse.Namespace, given: dict[str, Any]):
     template = flags.template.replace("\\n", "\n")
     check_template(template)
     model = load_model(flags.ckpt, say=tell)
+    network = split_layers(model.params), model.config, model.tokenizer
     data = dataclasses.replace(RunFolder.find(flags.ckpt)[0].config(model.tokenizer).data, **given)
-    questions = [each.values for each in read_all(data.valid, FORM, data, tell)]
-    others = None
-    if flags.shots_data is not None:
-        others = [each.values for each in read_all(split_sources(flags.shots_data), FORM, data, tell)]
-    shots = draw_shots(questions, others, flags.shots, flags.seed)
-    scores = score_choices(split_layers(model.params), model.config, model.tokenizer, questions, shots, template)
-    return Measurement(CHOICES, model.step, data.valid, **choice_figures(questions, scores))
+    figures = measure(*network, data, flags.shots, flags.shots_data, flags.seed, template, tell)
+    return Measurement(CHOICES, model.step, data.valid, **figures)
 
 
 def tell(message: object) -> None:

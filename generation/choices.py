@@ -4,12 +4,16 @@ As GPT-3 was measured (Brown et al. 2020, arXiv:2005.14165, section 2.4): the mo
 the one that is likeliest after the prompt.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from common.errors import UserError, require
+from data.config import DataConfig
+from data.examples import read_all
+from data.forms.choices import CHOICES
+from data.sources import split_sources
 from data.tokenizer import Tokenizer
 from generation.scoring import score_continuations
 from metrics import bootstrap
@@ -103,6 +107,34 @@ def score_choices(
             }
         )
     return scores
+
+
+def measure(
+    params: Params,
+    config: TransformerConfig,
+    tokenizer: Tokenizer,
+    data: DataConfig,
+    shots: int,
+    shots_data: str | None,
+    seed: int,
+    template: str,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """The figures of the questions that `data.valid` names, each behind so many `shots`; see `choice_figures`.
+
+    Args:
+        shots_data: sources of these, drawn by `seed`; None: they are the first ones of the same questions.
+        say: told of what was left out, as `data.skip_bad` has it.
+
+    Raises:
+        ConfigError, UserError: what cannot be read; too few shots; as `score_choices`.
+    """
+    questions, *others = (
+        [each.values for each in read_all(sources, CHOICES, data, say)]
+        for sources in (data.valid, *([] if shots_data is None else [split_sources(shots_data)]))
+    )
+    before = draw_shots(questions, others[0] if others else None, shots, seed)
+    return choice_figures(questions, score_choices(params, config, tokenizer, questions, before, template))
 
 
 def choice_figures(questions: Sequence[Question], scores: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Any]:
