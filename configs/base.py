@@ -83,6 +83,12 @@ def get_config() -> ConfigDict:
                 "temperature": 1.0,  # above 1: shares more alike than the sizes, size ** (1 / temperature)
                 "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
                 "label_field": "label",  # what holds the label, for the task classification
+                "context_field": "context",  # what holds the text that an answer stands in, for the task question_answering
+                "question_field": "question",  # and the question
+                "answers_field": "answers",  # and the answers: text, a list, or {"text": […], "answer_start": […]}
+                "choices_field": "choices",  # what holds the choices, for evaluate.py --task multiple_choice
+                "answer_field": "answer",  # and the right one: its text, or its number from 0
+                "window_stride": None,  # tokens from one window of a long text to the next; None: half a window
                 "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
                 "skip_bad": False,  # leave out lines, rows and files that cannot be read, and say so; False: stop
                 "clean": (),  # steps in their order, such as ("unicode", "html", "language=zh+en"); docs/data.md lists them

@@ -20,6 +20,12 @@ ON_END = {"repeat": True, "stop": False}
 TRAINING_FIELDS = (
     "train",
     "label_field",
+    "context_field",
+    "question_field",
+    "answers_field",
+    "choices_field",
+    "answer_field",
+    "window_stride",
     "sequence_length",
     "cache_dir",
     "packing",
@@ -42,6 +48,12 @@ class DataConfig:
     cache_dir: str
     text_field: str = "text"
     label_field: str = "label"
+    context_field: str = "context"
+    question_field: str = "question"
+    answers_field: str = "answers"
+    choices_field: str = "choices"
+    answer_field: str = "answer"
+    window_stride: int | None = None
     skip_bad: bool = False
     clean: tuple[str, ...] = ()
     dedup: str = "none"
@@ -67,8 +79,14 @@ class DataConfig:
             require(not twice, f"{name} names {', '.join(twice)} twice; data.weights can make a source count for more")
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
-        require(self.text_field != "", "text_field is empty; name the field that holds the text")
-        require(self.label_field != "", "label_field is empty; name the field that holds the label")
+        for name in ("text", "label", "context", "question", "answers", "choices", "answer"):
+            require(
+                getattr(self, f"{name}_field") != "", f"{name}_field is empty; name the field that holds the {name}"
+            )
+        require(
+            self.window_stride is None or self.window_stride >= 1,
+            f"window_stride={self.window_stride} must be at least 1, or None",
+        )
         for spec in self.clean:
             choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
         choose(DEDUP, self.dedup, "dedup")

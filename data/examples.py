@@ -17,7 +17,7 @@ from data.forms import FORMS, Example, Form
 from data.hub import PREFIX, read_hub_rows
 from data.prepared import is_prepared
 from data.readers import FORMATS, Rows
-from data.skipped import Report, Skipped, stop
+from data.skipped import Report, Skipped, stop, tell_skipped
 from data.sources import find_files, require_text
 from data.split import split_documents
 from data.tokenizer import Tokenizer, TokenizerConfig, train
@@ -149,6 +149,8 @@ def encode_sources(
             many = f"{pieces.cut:,} of {len(examples):,} texts"
             say(f"{source}: {many} are cut to data.sequence_length={data.sequence_length}")
         sizes = document_sizes([example.text for example in examples])
+        if pieces.owners is not None:  # the bytes count once, with the first part
+            sizes = np.where(np.diff(pieces.owners, prepend=-1) > 0, sizes[pieces.owners], 0)
         texts[source] = join_pieces(pieces.tokens, sizes, tokenizer, pieces.labels, pieces.marks)
     return texts
 
@@ -174,6 +176,14 @@ def read_examples(
         require_text(source, count, skipped)
 
 
+def read_all(sources: Sequence[str], form: Form, data: DataConfig, say: Say) -> list[Example]:
+    """The same as a list; `say` is told of what was left out, as `data.skip_bad` has it."""
+    skipped = Skipped() if data.skip_bad else None
+    examples = list(read_examples(sources, form, data, skipped))
+    tell_skipped(skipped, lambda message: say(f"warning: {message}"))
+    return examples
+
+
 def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> Iterator[Example]:
     require(not is_prepared(source), f"{source} is a prepared folder, which keeps text alone; name its sources")
     if source.startswith("builtin:"):
@@ -192,7 +202,8 @@ def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> I
                 except UserError as error:
                     report(UserError(f"{where}: {error}"))
                 else:
-                    yield Example(form.text(values), source, None, values, where)
+                    key = None if form.key is None else form.key(values)
+                    yield Example(form.text(values), source, key, values, where)
         except MissingPackage:
             raise
         except UserError as error:  # of the file, or its rest

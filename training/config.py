@@ -96,7 +96,8 @@ class RunConfig:
         verb = "needs" if tells_classes else "has no use for"
         require(
             (self.model.head == "classes") == tells_classes,
-            f"task={self.task!r} {verb} model.head='classes'; configs/finetune/classification.py has what belongs to it",
+            f"task={self.task!r} {verb} model.head='classes'; "
+            f"configs/finetune/{self.task if tells_classes else 'classification'}.py has what belongs to it",
         )
         require(
             not (tells_classes and self.training.sample_prompts),
@@ -204,10 +205,13 @@ def _fill_in(
         raise ConfigError(
             f"model.vocab_size={model['vocab_size']} is below the tokenizer's {pieces} pieces; raise it, or set None"
         )
+    fixed = TASKS[others["task"]].outputs if others["task"] in TASKS else None  # `RunConfig` tells of an unknown one
+    classes = fixed or classes
     if classes and model.get("num_classes", ...) is None:
         model["num_classes"] = classes
     elif classes and type(model.get("num_classes")) is int and model["num_classes"] != classes:
-        raise ConfigError(f"model.num_classes={model['num_classes']}, but the labels have {classes} classes; set None")
+        why = f"task={others['task']!r} has {fixed} output" if fixed else f"the labels have {classes} classes"
+        raise ConfigError(f"model.num_classes={model['num_classes']}, but {why}; set None")
     if model.get("max_length", ...) is None:
         model["max_length"] = others["data"].sequence_length
     if model.get("bidirectional_prefix", ...) is None:

@@ -81,7 +81,9 @@ def inherit(settings: Settings, chosen: Collection[str], source: RunFolder) -> S
         f"init_from: the network in {source.path} is of the kind {network.network!r}, which task={task!r} does not train; "
         f"choose from: {', '.join(fits)}",
     )
-    own = (*OWN, *NEW_HEAD) if task in TASKS and TASKS[task].head == "classes" else OWN
+    own = OWN
+    if task in TASKS and TASKS[task].head == "classes":
+        own = (*OWN, *NEW_HEAD, *([] if TASKS[task].pooled else ["pooler"]))
     adjustable = [name for name in ADJUSTABLE if (network.position, name) != ("learned", "max_length")]
     theirs = {"model": dataclasses.asdict(network), "tokenizer": source.settings()["tokenizer"]}
     contradictions: list[str] = []

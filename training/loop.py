@@ -50,6 +50,7 @@ SHOWN = {
     "bits_per_byte": "{:.3f} bits a byte",
     "accuracy": "accuracy {:.3f}",
     "macro_f1": "macro F1 {:.3f}",
+    "span_accuracy": "span accuracy {:.3f}",
 }
 
 

@@ -42,16 +42,18 @@ class TrainState:
 class MeshedNetwork:
     """The network over a mesh, as tasks call it (`tasks.task.Apply`).
 
-    Reads `inputs`, `positions` and `segment_ids` [B, T] of the batch; `prefix`, and `encoder_inputs`, `encoder_positions` and
-    `encoder_segment_ids` [B, S], where it has them.
+    Reads `inputs`, `positions` and `segment_ids` [B, T] of the batch; where it has them `prefix`, `types` (if the network tells
+    some apart), and `encoder_inputs`, `encoder_positions` and `encoder_segment_ids` [B, S].
     """
 
     def __init__(self, config: TransformerConfig, mesh: Mesh):
         self._network, self._mesh = Transformer(config, constrain_batch(mesh)), mesh
+        self._has_types = config.num_token_types > 1
 
     def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> Output:
         rngs = {} if key is None else {"dropout": key}
-        tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], prefix=batch.get("prefix"))
+        types = batch.get("types") if self._has_types else None
+        tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], types, batch.get("prefix"))
         source = None
         if "encoder_inputs" in batch:
             source = Tokens(batch["encoder_inputs"], batch["encoder_positions"], batch["encoder_segment_ids"])
