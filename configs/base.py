@@ -75,6 +75,8 @@ def get_config() -> ConfigDict:
                 "train": ("builtin:hsk", "builtin:chat"),
                 "valid": (),  # sources; (): valid_fraction of the training documents, chosen by hash
                 "valid_fraction": 0.05,
+                "folds": 0,  # train is cut into so many parts, of which one validates instead; train.py --folds runs them all
+                "fold": 1,  # that one
                 "sequence_length": 128,  # tokens a row
                 "packing": "best_fit",  # of documents into rows: best_fit | contiguous (cut where a row ends) | pad (one a row)
                 "weights": (),  # share of the rows from each of train; (): in proportion to their size
@@ -113,6 +115,13 @@ def get_config() -> ConfigDict:
                 "l2_penalty": 0.0,  # times sum w^2
                 "chunks": 1,  # parts of each row whose logits are made one after the other; more take less memory
             },
+            "lora": {  # train thin matrices beside the kernels of init_from, which stay as they are (arXiv:2106.09685)
+                "rank": 0,  # their width, such as 8; 0: train the kernels themselves
+                "alpha": 16.0,  # what they give counts alpha / rank times
+                "targets": (
+                    "attention/",
+                ),  # beside which kernels: patterns of names, such as "mlp/" or "blocks/[0-5]/"
+            },
             "optimizer": {
                 "name": "adamw",  # adamw | adam | sgd | lion | adafactor
                 "learning_rate": 1.2e-3,  # the peak
@@ -131,6 +140,7 @@ def get_config() -> ConfigDict:
             },
             "training": {
                 "num_steps": 1150,
+                "epochs": 0,  # how often the text is seen, with an evaluation after each; 0: num_steps and eval_every say
                 "batch_size": 8,  # sequences a step, over all devices
                 "microbatches": 1,  # parts that a batch is taken in, to save memory
                 "log_every": 20,

@@ -32,6 +32,8 @@ TRAINING_FIELDS = (
     "weights",
     "temperature",
     "on_end",
+    "folds",
+    "fold",
 )
 
 
@@ -65,6 +67,8 @@ class DataConfig:
     weights: tuple[float, ...] = ()
     temperature: float = 1.0
     on_end: str = "repeat"
+    folds: int = 0
+    fold: int = 1
 
     def __post_init__(self):
         object.__setattr__(self, "train", split_sources(self.train))
@@ -94,6 +98,13 @@ class DataConfig:
             require(0 <= getattr(self, name) < 2**32, f"{name}={getattr(self, name)} must be from 0 to {2**32 - 1}")
         choose(PACKINGS, self.packing, "packing")
         choose(ON_END, self.on_end, "on_end")
+        require(self.folds == 0 or self.folds >= 2, f"folds={self.folds} must be at least 2 parts, or 0 for none")
+        if self.folds:
+            require(1 <= self.fold <= self.folds, f"fold={self.fold} must be from 1 to folds={self.folds}")
+            require(not self.valid, f"folds={self.folds} parts of train validate in turn; leave valid=() empty")
+            require(
+                self.keeps_order, f"folds={self.folds} is for documents as they are; leave clean=() and dedup='none'"
+            )
         require(self.temperature > 0, f"temperature={self.temperature} must be above 0")
         if len(self.train) > 1:  # one may be a prepared folder, which has sources of its own
             require_weights(self.weights, self.train, "")

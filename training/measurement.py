@@ -157,7 +157,7 @@ def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tup
         "task": task or settings["task"],
         "model": settings["model"]
         | {"max_length": model.max_length},  # it may follow from the length of the run's rows
-        "data": settings["data"] | data,
+        "data": settings["data"] | data | ({"folds": 0} if "valid" in data else {}),
         "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
     }
     classes = len(folder.classes()) or None
