@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from common.errors import ConfigError, require
+from common.errors import ConfigError, UserError, require
 from data.forms.answers import BEHIND, READ, Window, choose_answer, cut_windows
 from data.tokenizer import Tokenizer
+from generation.completion import WRONG
 from generation.network import apply
+from generation.rows import Status
 from generation.sizes import pad, round_up
 from metrics import best_spans
 from model import Tokens, TransformerConfig
@@ -46,7 +48,7 @@ def answer_questions(
 
     Raises:
         ConfigError: a question or the text is empty; the model has not learned to answer so.
-        UserError: a window has no room for the text.
+        UserError: a window has no room for the text; the model gives NaN or infinity.
     """
     is_fit = config.network == "encoder" and config.head == "classes" and config.num_classes == 2
     require(is_fit, "this model does not answer questions; --context is for what has learned question_answering")
@@ -83,4 +85,6 @@ def _read(
             row[: len(window.marks)] = (np.array([0, *window.marks[:-1]]) & (READ + BEHIND)) > 0
         tokens = tokens.replace(types=types)
     logits = np.asarray(_logits(params, tokens, config=config))
+    if not np.isfinite(logits).all():
+        raise UserError(WRONG[Status.NOT_FINITE])
     return [each[: len(row)] for each, row in zip(logits, rows, strict=False)]

@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from common.errors import ConfigError
+from tasks import TASKS
 from training.config import HARMLESS, RunConfig, TrainingConfig, build_config, harmful_changes
 from training.optimizer import make_optimizer
 from training.settings import flatten, load_settings
@@ -53,9 +54,17 @@ def test_base_has_every_field_and_no_other():
     assert set(flatten(BASE)) == expected
 
 
+def shipped(path):
+    """The settings of a config; where it starts from a network of another kind than base's, the layers that come with it."""
+    settings = load_settings(path)
+    if settings["init_from"] and "decoder" not in TASKS[settings["task"]].networks:
+        settings["model"] |= {"encoder_layers": 4, "decoder_layers": 0}
+    return settings
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_config_builds_and_says_what_it_changes(path):
-    settings = load_settings(path)
+    settings = shipped(path)
     config = build_config(settings)
     assert config.model.max_length >= config.data.sequence_length
     assert config.model.vocab_size >= config.tokenizer.vocab_size
@@ -67,7 +76,7 @@ def test_every_shipped_config_builds_and_says_what_it_changes(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_config_fits_one_device_and_eight(path, devices):
     """Its arrays and its microbatches come out even; what memory they take is another matter."""
-    config = build_config(load_settings(path))
+    config = build_config(shipped(path))
     sizes = dataclasses.asdict(config.mesh)
     mesh = make_mesh(MeshConfig(**{axis: devices if size == -1 else size for axis, size in sizes.items()}))
     assert mesh.size == devices

@@ -13,12 +13,10 @@ from generation.config import GenerationConfig
 from generation.questions import answer_questions
 from metrics import answer_scores
 from tests.training.conftest import WORDS
-from training.config import build_config
 from training.measurement import measure_run
 from training.measurement_report import print_json, print_tables, write_predictions
 from training.metrics_writer import read_metrics
 from training.run_folder import RunFolder
-from training.settings import load_settings
 from training.trained_model import load_model
 
 KIND = {"task": "question_answering", "model__head": "classes", "data__packing": "pad", "data__valid_fraction": 0.2}
@@ -203,10 +201,3 @@ def test_an_answer_that_is_not_there_stops_the_run(begin, tmp_path):
     source = write(tmp_path / "wrong.jsonl", [*make_rows(0, 3), make_rows(0, 1)[0] | {"answers": ["cow"]}])
     with pytest.raises(UserError, match=r"wrong\.jsonl, line 4: \"answers\": 'cow' stands nowhere"):
         begin("refused", **KIND | NEW | {"data__train": source})
-
-
-def test_the_config_makes_a_run():
-    settings = load_settings("configs/finetune/question_answering.py")
-    settings["model"] |= {"encoder_layers": 2, "decoder_layers": 0}  # as init_from gives them
-    config = build_config(settings, 100)
-    assert config.task == "question_answering" and config.model.num_classes == 2

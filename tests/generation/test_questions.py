@@ -1,0 +1,59 @@
+"""Answers of an encoder that has learned nothing: whatever the windows, they stand in the text; and what cannot be asked."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from common.errors import ConfigError, UserError
+from data.forms.answers import READ, cut_windows
+from generation.questions import answer_questions
+from model import Tokens, Transformer, TransformerConfig
+from tests.generation.test_scoring import GPT, init_params, network, tokenizer
+
+BERT = TransformerConfig(
+    vocab_size=320, max_length=24, encoder_layers=2, embed_dim=16, num_heads=2, num_token_types=2, head="classes",
+    initializer_std=0.5,
+)  # fmt: skip
+TEXT = "the cat sat on the mat\n你好，世界 New York the end"
+QUESTIONS = ["你好", "the cat", "New York"]
+
+
+def by_hand(params, config, question: str) -> tuple[float, float]:
+    """Over all windows the highest log-probability of a span, and the lowest of none, each window in a pass of its own."""
+    values, spans, nulls = {"context": TEXT, "question": question, "answers": []}, [], []
+    for window in cut_windows(values, tokenizer(), 24, 5)[0]:
+        ids = np.array([[1, *window.tokens]], np.int32)
+        read = np.array([0, *window.marks[:-1]]) > 0
+        tokens = Tokens(ids, np.arange(ids.size, dtype=np.int32)[None], np.ones_like(ids), read[None].astype(np.int32))
+        logits = np.asarray(Transformer(config).apply({"params": params}, tokens).logits_BTV, np.float64)[0]
+        start, end = log_softmax(logits, axis=0).T
+        places = np.flatnonzero(np.array([0, *window.marks[:-1]]) & READ)
+        spans += [start[one] + end[other] for one in places for other in places if one <= other]
+        nulls.append(start[0] + end[0])
+    return max(spans), min(nulls)
+
+
+def test_the_answer_is_the_likeliest_of_all_windows():
+    params = init_params(BERT, jax.random.key(3))
+    answers = answer_questions(params, BERT, tokenizer(), QUESTIONS, TEXT, stride=5)
+    assert [answer.question for answer in answers] == QUESTIONS
+    for answer in answers:
+        span, null = by_hand(params, BERT, answer.question)
+        assert bool(answer.text) == (span > null) and answer.text in TEXT
+        assert answer.probability == pytest.approx(np.exp(max(span, null)), rel=1e-3)
+
+
+def test_what_cannot_be_asked():
+    params = init_params(BERT, jax.random.key(3))
+    for question, text, message in (("Who?", " \n", "--context holds no text"), (" ", "He.", "--prompt is empty")):
+        with pytest.raises(ConfigError, match=message):
+            answer_questions(params, BERT, tokenizer(), [question], text)
+    for config in (GPT, dataclasses.replace(BERT, num_classes=3), dataclasses.replace(BERT, head="linear")):
+        with pytest.raises(ConfigError, match="this model does not answer questions"):
+            answer_questions(network(GPT), config, tokenizer(), ["Who?"], "He.")
+    broken = jax.tree.map(lambda leaf: leaf * np.nan, params)
+    with pytest.raises(UserError, match="no finite probabilities"):
+        answer_questions(broken, BERT, tokenizer(), ["Who?"], "He.")
