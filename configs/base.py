@@ -81,6 +81,9 @@ def get_config() -> ConfigDict:
                 "temperature": 1.0,  # above 1: shares more alike than the sizes, size ** (1 / temperature)
                 "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
                 "label_field": "label",  # what holds the label, for the task classification
+                "source_field": "source",  # what holds what is read, for the task seq2seq
+                "target_field": "target",  # and what is to be written
+                "prompt": "{source}",  # what stands before a target: the source with words about it, as "zh: {source}\nen: "
                 "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
                 "skip_bad": False,  # leave out lines, rows and files that cannot be read, and say so; False: stop
                 "clean": (),  # steps in their order, such as ("unicode", "html", "language=zh+en"); docs/data.md lists them

@@ -20,6 +20,9 @@ ON_END = {"repeat": True, "stop": False}
 TRAINING_FIELDS = (
     "train",
     "label_field",
+    "source_field",
+    "target_field",
+    "prompt",
     "sequence_length",
     "cache_dir",
     "packing",
@@ -27,6 +30,7 @@ TRAINING_FIELDS = (
     "temperature",
     "on_end",
 )
+SOURCE = "{source}"  # where a source stands in `data.prompt`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,9 @@ class DataConfig:
     cache_dir: str
     text_field: str = "text"
     label_field: str = "label"
+    source_field: str = "source"
+    target_field: str = "target"
+    prompt: str = SOURCE
     skip_bad: bool = False
     clean: tuple[str, ...] = ()
     dedup: str = "none"
@@ -63,8 +70,11 @@ class DataConfig:
             require(not twice, f"{name} names {', '.join(twice)} twice; data.weights can make a source count for more")
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
-        require(self.text_field != "", "text_field is empty; name the field that holds the text")
-        require(self.label_field != "", "label_field is empty; name the field that holds the label")
+        for name in ("text", "label", "source", "target"):
+            require(
+                getattr(self, f"{name}_field") != "", f"{name}_field is empty; name the field that holds the {name}"
+            )
+        require(self.prompt.count(SOURCE) == 1, f"prompt={self.prompt!r} must hold {SOURCE} once, for the source")
         for spec in self.clean:
             choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
         choose(DEDUP, self.dedup, "dedup")

@@ -167,7 +167,8 @@ def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> I
                 except UserError as error:
                     report(UserError(f"{where}: {error}"))
                 else:
-                    yield Example(form.text(values), source, None, values, where)
+                    key = None if form.key is None else form.key(values)
+                    yield Example(form.text(values), source, key, values, where)
         except MissingPackage:
             raise
         except UserError as error:  # of the file, or its rest

@@ -3,6 +3,7 @@
 from tasks.causal_lm import CAUSAL_LM, PREFIX_LM
 from tasks.classification import CLASSIFICATION
 from tasks.masked_lm import MASKED_LM
+from tasks.seq2seq import SEQ2SEQ
 from tasks.span_corruption import SPAN_CORRUPTION
 from tasks.task import CorruptionConfig, LossConfig, Task
 
@@ -12,6 +13,7 @@ TASKS: dict[str, Task] = {
     "masked_lm": MASKED_LM,
     "span_corruption": SPAN_CORRUPTION,
     "classification": CLASSIFICATION,
+    "seq2seq": SEQ2SEQ,
 }
 
 

@@ -2,7 +2,8 @@
 
 from data.forms.form import Example, Form, Pieces
 from data.forms.labels import LABELS
+from data.forms.pairs import PAIRS
 
-FORMS: dict[str, Form] = {"labels": LABELS}
+FORMS: dict[str, Form] = {"labels": LABELS, "pairs": PAIRS}
 
 __all__ = ["FORMS", "Example", "Form", "Pieces"]

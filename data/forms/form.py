@@ -52,10 +52,12 @@ class Form:
     Attributes:
         fields: the names of what is read of a row; each stands in the column that the setting `data.NAME_field` names.
         check: (values as they were read, settings) -> the same as the form has them. Raises UserError, without the place.
-        text: (values) -> the example as one text, which decides the side of the split.
+        text: (values) -> the example as one text.
         encode: (examples, tokenizer, classes, settings) -> their tokens, each shorter than `data.sequence_length`.
         classes: (values) -> the classes that an example names; None: there are none to be told apart.
         builtin: (source, settings) -> the document and the values of each example of `builtin:NAME`; None: there are none.
+        key: (values) -> what decides the side of the split; None: the text does.
+        prompt: (what a user types, settings) -> what a model that has learned such examples is given to answer; None: the same.
     """
 
     fields: tuple[str, ...]
@@ -64,6 +66,8 @@ class Form:
     encode: Callable[[Sequence[Example], Tokenizer, Sequence[str], "DataConfig"], Pieces]
     classes: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
     builtin: Callable[[str, "DataConfig"], Iterator[tuple[Document, Mapping[str, Any]]]] | None = None
+    key: Callable[[Mapping[str, Any]], str] | None = None
+    prompt: Callable[[str, "DataConfig"], str] | None = None
 
 
 def cut_to_rows(tokens: Sequence[Sequence[int]], sequence_length: int) -> tuple[list[Sequence[int]], int]:
