@@ -31,7 +31,7 @@ def print_json(measured: Measurement) -> None:
 
 
 def print_tables(measured: Measurement) -> None:
-    """The figures with their intervals and, of classes, how each one fares, for people."""
+    """The figures with their intervals, how they were taken and, of classes, how each one fares, for people."""
     console = Console(highlight=False, markup=False, emoji=False)
     table = Table(title=f"{measured.task}, step {measured.step}: {', '.join(measured.data)}", title_justify="left")
     for title, justify in (("", "left"), ("value", "right"), ("95 % interval", "right")):
@@ -41,6 +41,8 @@ def print_tables(measured: Measurement) -> None:
         shown = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
         table.add_row(name, shown, "" if low_high is None else "{:.4f} to {:.4f}".format(*low_high))
     console.print(table)
+    for name, signature in measured.signatures.items():
+        console.print(f"{name}: {signature}", soft_wrap=True)
     if measured.per_class:
         table = Table(title="by class", title_justify="left")
         table.add_column("")
@@ -54,18 +56,19 @@ def print_tables(measured: Measurement) -> None:
 
 
 def write_predictions(measured: Measurement, folder: Path) -> list[Path]:
-    """predictions.jsonl and confusion.png in the folder, where there are classes; the files that were written.
+    """predictions.jsonl in the folder, where there are some, and confusion.png, of classes; the files that were written.
 
     Raises:
         UserError: the folder cannot be written.
     """
     if not measured.predictions:
         return []
-    paths = [folder / "predictions.jsonl", folder / "confusion.png"]
+    paths = [folder / "predictions.jsonl", *([folder / "confusion.png"] if measured.per_class else [])]
     lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in measured.predictions)
     try:
         write_whole(paths[0], "".join(lines))
-        plot_confusion(measured.confusion_matrix, list(measured.per_class), paths[1])
+        for path in paths[1:]:
+            plot_confusion(measured.confusion_matrix, list(measured.per_class), path)
     except OSError as error:
         raise UserError(f"cannot write in {folder} ({error.strerror or error}); give another --out") from error
     return paths

@@ -18,12 +18,17 @@ ONE_DEVICE = MeshConfig(1, 1, 1)
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
-    """Parameters with all that is needed to use them."""
+    """Parameters with all that is needed to use them.
+
+    Attributes:
+        ask: what a user types -> what the network is given to go on from, as the run has learned it.
+    """
 
     params: Params
     config: TransformerConfig
     tokenizer: Tokenizer | None
     step: int
+    ask: Callable[[str], str] = str
 
 
 def load_model(
@@ -39,9 +44,9 @@ def load_model(
     """
     folder, step = RunFolder.find(path)
     tokenizer = folder.tokenizer() if needs_tokenizer else read_tokenizer(folder.path)
-    config = folder.config(tokenizer).model
-    shapes = abstract_params(config)
+    run = folder.config(tokenizer)
+    shapes = abstract_params(run.model)
     shardings = parameter_shardings(make_mesh(mesh), shapes)
     abstract = jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
     params, step = Checkpoints(folder.checkpoints, read_only=True).restore_params(abstract, say, step)
-    return TrainedModel(params, config, tokenizer, step)
+    return TrainedModel(params, run.model, tokenizer, step, run.ask)
