@@ -60,13 +60,18 @@ def test_texts_that_are_written_for_others(command, shared):
     rows = [{"source": f"{number} 你好", "target": f"hello {number}"} for number in range(60)]
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     changes = {"task": "seq2seq", "data.train": pairs, "data.prompt": "zh: {source} en: ", "training.num_steps": 2}
-    changes |= {"tokenizer.vocab_size": 280, "tokenizer.character_coverage": 1.0, "training.sample_prompts": "7 你好"}
+    changes |= {
+        "model.decoder_layers": 1,
+        "tokenizer.vocab_size": 280,
+        "tokenizer.character_coverage": 1.0,
+        "training.sample_prompts": "7 你好",
+    }
     flags = [f"--config.{key}={value}" for key, value in changes.items()]
     done = command("train.py", "--config", "configs/tiny.py", "--workdir", str(run), *flags, cwd=None)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("7 你好 → ")
 
-    done = command("evaluate.py", "--ckpt", str(run), "--beam", "2", "--max_new_tokens", "3", "--json")
+    done = command("evaluate.py", "--ckpt", str(run), "--max_new_tokens", "3", "--json")
     assert done.returncode == 0, done.stderr
     fields = json.loads(done.stdout)
     valid = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
@@ -77,7 +82,7 @@ def test_texts_that_are_written_for_others(command, shared):
     assert len(written) == fields["metrics"]["documents"] and all(row["target"] in str(rows) for row in written)
 
     answer = ("sample.py", "--ckpt", str(run), "--prompt", written[0]["source"], "--max_new_tokens", "3", "--json")
-    done = command(*answer, "--beam", "2")
+    done = command(*answer, "--temperature", "0")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["prompt"] == written[0]["source"] and said["text"] == written[0]["prediction"]
