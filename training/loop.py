@@ -91,7 +91,7 @@ class Trainer:
         self.optimizer = make_optimizer(config.optimizer, training.num_steps)
         self.abstract = abstract_state(config.model, self.optimizer, config.seed, self.mesh)
         self.train_step = make_train_step(
-            config.model, task, config.loss, self.optimizer, training.microbatches, self.mesh
+            config.model, task, config.loss, self.optimizer, training.microbatches, self.mesh, training.layer_norms
         )
         self.evaluate = make_evaluator(config, corpus.valid, corpus.tokenizer, self.mesh, self.microbatch)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
@@ -271,6 +271,7 @@ class Trainer:
                 training.log_every,
                 self.flops_per_token() / (self.peak_flops * self.mesh.size),
                 self._last_checkpoint,
+                self.config.optimizer.skip_above,
             )
             try:
                 yield writer, monitor
