@@ -90,7 +90,7 @@ def theirs(network, batches, feed):
     return losses
 
 
-@pytest.mark.parametrize(("name", "feed"), [("t5", feed_t5), ("t5, gated, untied", feed_t5), ("gpt2", feed_gpt2)])
+@pytest.mark.parametrize(("name", "feed"), [("t5", feed_t5), ("gpt2", feed_gpt2)])
 def test_twenty_steps_have_the_same_losses(name, feed, packed, tmp_path):
     network = make(name)  # evaluates, so without dropout
     network.save_pretrained(tmp_path)
