@@ -39,8 +39,8 @@ def fit_prompts(
     prompts = [put_into_prompt(source, data) for source in sources]
     tokens = tokenizer.encode_all(prompts)
     cut = [len(each) > room for each, room in zip(tokens, rooms, strict=True)]
-    kept = {index: list(tokenizer.encode(sources[index])) for index, is_cut in enumerate(cut) if is_cut}
-    long = list(kept)
+    long = [index for index, is_cut in enumerate(cut) if is_cut]
+    kept = dict(zip(long, tokenizer.encode_all([sources[index] for index in long]), strict=True))
     while long:
         for index in long:
             left = len(kept[index]) - (len(tokens[index]) - rooms[index])
