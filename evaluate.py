@@ -5,21 +5,40 @@ of what is written for a source (a translation, a summary) BLEU, chrF and ROUGE.
     python evaluate.py --ckpt runs/imported --data test.txt --data "more/*.jsonl" --json
     python evaluate.py --ckpt runs/classification --data test.csv
     python evaluate.py --ckpt runs/translation --beam 4
+    python evaluate.py --ckpt runs/question_answering --data test.jsonl
+    python evaluate.py --ckpt runs/base --task multiple_choice --data test.jsonl --shots 3
 
-Of examples each prediction is written too, and of classes a picture of which are taken for which. Without --data it is the
-text that the run validates on, measured as the run does it.
+Of classes each prediction is written too, and a picture of which are taken for which; of questions each answer, of sources
+each text. Without --data it is the text that the run validates on, measured as the run does it.
 """
 
 import argparse
+import dataclasses
 import functools
 import sys
 from pathlib import Path
+from typing import Any
 
 from common.command import Parser, run_command
 from common.errors import require
 
-FIELDS = ("text_field", "label_field", "source_field", "target_field")
-WRITING = ("beam", "max_new_tokens")  # flags that say how texts are written
+CHOICES = "multiple_choice"
+# Of the rows of JSONL, CSV, Parquet and hf:.
+FIELDS = {
+    "text": "the text",
+    "label": "the label, where there are classes",
+    "source": "what is read, where a text is written for it",
+    "target": "the text that should be written",
+    "context": "the text that answers stand in",
+    "question": "the question",
+    "answers": "the answers that stand in a text",
+    "choices": f"the choices, for --task {CHOICES}",
+    "answer": "the right one: its text, its label, or its number from 0",
+}
+WRITING = {  # how texts are written
+    "beam": "write with so many beams (default: the likeliest token each time)",
+    "max_new_tokens": "write at most so many tokens (default: 64)",
+}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -29,18 +48,24 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--data", metavar="SOURCE", action="append", help="what is read, as train.py reads it; may be given many times"
     )
-    parser.add_argument("--text_field", metavar="NAME", help="what holds the text in JSONL, CSV and Parquet")
-    parser.add_argument("--label_field", metavar="NAME", help="what holds the label, where there are classes")
-    parser.add_argument(
-        "--source_field", metavar="NAME", help="what holds what is read, where a text is written for it"
-    )
-    parser.add_argument("--target_field", metavar="NAME", help="and what should be written")
-    parser.add_argument(
-        "--beam", metavar="K", type=int, help="write with K beams (default: the likeliest token each time)"
-    )
-    parser.add_argument("--max_new_tokens", metavar="N", type=int, help="write at most so many tokens (default: 64)")
+    for name, held in FIELDS.items():
+        parser.add_argument(f"--{name}_field", metavar="NAME", help=f"what holds {held}")
+    for name, what in WRITING.items():
+        parser.add_argument(f"--{name}", metavar="N", type=int, help=what)
     parser.add_argument("--sequence_length", metavar="N", type=int, help="tokens a row (default: the run's)")
     parser.add_argument("--batch_size", metavar="N", type=int, help="rows at a time (default: the run's)")
+    asked = parser.add_argument_group(f"--task {CHOICES}: questions put to a language model as it is")
+    asked.add_argument("--shots", metavar="K", type=int, default=0, help="answered questions before each (default: 0)")
+    asked.add_argument(
+        "--shots_data", metavar="SOURCE", help="where they are drawn from (default: the first ones of --data)"
+    )
+    asked.add_argument("--seed", metavar="N", type=int, default=0, help="of that draw (default: 0)")
+    asked.add_argument(
+        "--template",
+        metavar="TEXT",
+        default=r"Question: {question}\nAnswer: {answer}",
+        help="how they are put, \\n for a new line (default: %(default)s)",
+    )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="where predictions go (default: evaluation in the run's folder)"
     )
@@ -50,6 +75,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         value = getattr(flags, name)
         require(value is None or value >= 1, f"--{name} {value} must be at least 1")
     require(flags.data is None or all(map(str.strip, flags.data)), "--data is empty; name a text, or leave it out")
+    require(flags.task != CHOICES or flags.data is not None, f"--task {CHOICES} needs --data; name the questions")
+    asks = flags.task == CHOICES or not (flags.shots or flags.shots_data)
+    require(asks, f"--shots and --shots_data mean nothing without --task {CHOICES}")
+    require(min(flags.shots, flags.seed) >= 0, "--shots and --seed must not be negative")
     return flags
 
 
@@ -69,20 +98,40 @@ def main() -> int:
     writing = {name: getattr(flags, name) for name in WRITING if getattr(flags, name) is not None}
     writes = task in TASKS and TASKS[task].examples == "pairs"
     require(writes or not writing, f"--{next(iter(writing), '')} is for tasks that write texts, and {task!r} is none")
-    given = {name: getattr(flags, name) for name in (*FIELDS, "sequence_length")}
+    given = {name: value for name, value in vars(flags).items() if name.endswith("_field") or name == "sequence_length"}
     given["valid"] = (
         flags.data[0] if flags.data and len(flags.data) == 1 else flags.data
     )  # one may be several, by commas
     given = {name: value for name, value in given.items() if value is not None}
-    with live_bar("evaluating") as progress:
-        write = functools.partial(write_targets, say=tell, tell=progress, **writing)
-        measured = measure_run(flags.ckpt, flags.task, given, flags.batch_size, tell, progress, write)
+    if flags.task == CHOICES:
+        measured = measure_choices(flags, given)
+    else:
+        with live_bar("evaluating") as progress:
+            write = functools.partial(write_targets, say=tell, tell=progress, **writing)
+            measured = measure_run(flags.ckpt, flags.task, given, flags.batch_size, tell, progress, write)
     (print_json if flags.json else print_tables)(measured)
     for path in write_predictions(
         measured, folder.path / "evaluation" if flags.out is None else flags.out.expanduser()
     ):
         tell(path)
     return 0
+
+
+def measure_choices(flags: argparse.Namespace, given: dict[str, Any]):
+    """The Measurement of a language model that is asked to choose."""
+    from generation.choices import check_template, measure
+    from model.parameters import split_layers
+    from training.measurement import Measurement
+    from training.run_folder import RunFolder
+    from training.trained_model import load_model
+
+    template = flags.template.replace("\\n", "\n")
+    check_template(template)
+    model = load_model(flags.ckpt, say=tell)
+    network = split_layers(model.params), model.config, model.tokenizer
+    data = dataclasses.replace(RunFolder.find(flags.ckpt)[0].config(model.tokenizer).data, **given)
+    figures = measure(*network, data, flags.shots, flags.shots_data, flags.seed, template, tell)
+    return Measurement(CHOICES, model.step, data.valid, **figures)
 
 
 def tell(message: object) -> None:

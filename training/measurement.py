@@ -27,6 +27,7 @@ from metrics import (
 from model import TransformerConfig
 from model.parameters import Params
 from tasks import TASKS, tasks_of
+from training.answer_figures import of_answers
 from training.config import RunConfig, build_config
 from training.evaluation import DocumentSums, Evaluator, Tell, all_answers, make_evaluator
 from training.run_folder import RunFolder
@@ -48,7 +49,7 @@ class Measurement:
         per_class: where there are classes, precision, recall, F1 and the number of examples of each.
         confusion_matrix: then, examples of each class (rows) by what they were taken for (columns).
         signatures: where texts were written, how each figure of them was taken, as the libraries sign it.
-        predictions: of each example what it is, such as its text and label, and the prediction.
+        predictions: of each example its text, label, prediction and the probability of that, or what else its task tells.
     """
 
     task: str
@@ -64,7 +65,7 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What is measured: texts by source; of examples the documents, and the classes' names.
+    """What is measured: texts by source, and of examples they themselves and the classes' names; and the settings of it.
 
     Attributes:
         write: (sources of pairs) -> what the model writes for each; None: it is asked nothing.
@@ -73,6 +74,7 @@ class Subject:
     texts: Mapping[str, EncodedText]
     documents: Mapping[str, Sequence[Example]] = dataclasses.field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    data: DataConfig | None = None
     write: Callable[[Sequence[str]], list[str]] | None = None
 
 
@@ -182,7 +184,11 @@ def _of_pairs(
     }
 
 
-FIGURES = {"classification": _of_classes, "seq2seq": _of_pairs}  # by the task; of all others, those of a language model
+FIGURES = {  # of all other tasks, a language model's
+    "classification": _of_classes,
+    "question_answering": of_answers,
+    "seq2seq": _of_pairs,
+}
 
 
 def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tuple[RunConfig, Tokenizer]:
@@ -199,7 +205,7 @@ def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tup
         "task": task or settings["task"],
         "model": settings["model"]
         | {"max_length": model.max_length},  # it may follow from the length of the run's rows
-        "data": settings["data"] | data,
+        "data": settings["data"] | data | ({"folds": 0} if "valid" in data else {}),
         "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
     }
     classes = len(folder.classes()) or None
@@ -213,7 +219,7 @@ def _read(config: RunConfig, tokenizer: Tokenizer, classes: tuple[str, ...], say
     else:
         texts, skipped = load_texts(config.data, tokenizer)
     tell_skipped(skipped, lambda message: say(f"warning: {message}"))
-    return Subject(texts, documents, classes)
+    return Subject(texts, documents, classes, config.data)
 
 
 def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Subject:
@@ -231,7 +237,7 @@ def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Subject:
         raise UserError(f"the run's own text cannot be read: {error}; or {remedy}") from error
     if corpus.fingerprint != (folder.data() or {}).get("fingerprint"):
         raise UserError(f"the text that {folder.path} was trained on has changed since; bring it back, or {remedy}")
-    return Subject(corpus.valid, corpus.valid_documents, corpus.classes)
+    return Subject(corpus.valid, corpus.valid_documents, corpus.classes, config.data)
 
 
 def _intervals(
