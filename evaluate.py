@@ -1,17 +1,20 @@
-"""Measures a model on text, with 95 % intervals: loss, perplexity, bits a byte; of classes accuracy, precision, recall, F1.
+"""Measures a model on text, with 95 % intervals: loss, perplexity, bits a byte; of classes accuracy, precision, recall, F1;
+of what is written for a source (a translation, a summary) BLEU, chrF and ROUGE.
 
     python evaluate.py --ckpt runs/base
     python evaluate.py --ckpt runs/imported --data test.txt --data "more/*.jsonl" --json
     python evaluate.py --ckpt runs/classification --data test.csv
+    python evaluate.py --ckpt runs/translation --beam 4
     python evaluate.py --ckpt runs/question_answering --data test.jsonl
     python evaluate.py --ckpt runs/base --task multiple_choice --data test.jsonl --shots 3
 
-Of classes each prediction is written too, and a picture of which are taken for which; of questions each answer. Without
---data it is the text that the run validates on, measured as the run does it.
+Of classes each prediction is written too, and a picture of which are taken for which; of questions each answer, of sources
+each text. Without --data it is the text that the run validates on, measured as the run does it.
 """
 
 import argparse
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,11 +27,17 @@ CHOICES = "multiple_choice"
 FIELDS = {
     "text": "the text",
     "label": "the label, where there are classes",
+    "source": "what is read, where a text is written for it",
+    "target": "the text that should be written",
     "context": "the text that answers stand in",
     "question": "the question",
     "answers": "the answers that stand in a text",
     "choices": f"the choices, for --task {CHOICES}",
     "answer": "the right one: its text, its label, or its number from 0",
+}
+WRITING = {  # how texts are written
+    "beam": "write with so many beams (default: the likeliest token each time)",
+    "max_new_tokens": "write at most so many tokens (default: 64)",
 }
 
 
@@ -41,6 +50,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     for name, held in FIELDS.items():
         parser.add_argument(f"--{name}_field", metavar="NAME", help=f"what holds {held}")
+    for name, what in WRITING.items():
+        parser.add_argument(f"--{name}", metavar="N", type=int, help=what)
     parser.add_argument("--sequence_length", metavar="N", type=int, help="tokens a row (default: the run's)")
     parser.add_argument("--batch_size", metavar="N", type=int, help="rows at a time (default: the run's)")
     asked = parser.add_argument_group(f"--task {CHOICES}: questions put to a language model as it is")
@@ -60,7 +71,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
     flags = parser.parse_args(arguments)
-    for name in ("sequence_length", "batch_size"):
+    for name in ("sequence_length", "batch_size", *WRITING):
         value = getattr(flags, name)
         require(value is None or value >= 1, f"--{name} {value} must be at least 1")
     require(flags.data is None or all(map(str.strip, flags.data)), "--data is empty; name a text, or leave it out")
@@ -75,11 +86,18 @@ def main() -> int:
     flags = parse(sys.argv[1:])
 
     # Imported here, so that a wrong flag is answered at once.
+    from generation.targets import write_targets
+    from tasks import TASKS
     from training.display import live_bar
     from training.measurement import measure_run
     from training.measurement_report import print_json, print_tables, write_predictions
     from training.run_folder import RunFolder
 
+    folder, _ = RunFolder.find(flags.ckpt)
+    task = flags.task or folder.settings()["task"]
+    writing = {name: getattr(flags, name) for name in WRITING if getattr(flags, name) is not None}
+    writes = task in TASKS and TASKS[task].examples == "pairs"
+    require(writes or not writing, f"--{next(iter(writing), '')} is for tasks that write texts, and {task!r} is none")
     given = {name: value for name, value in vars(flags).items() if name.endswith("_field") or name == "sequence_length"}
     given["valid"] = (
         flags.data[0] if flags.data and len(flags.data) == 1 else flags.data
@@ -89,10 +107,12 @@ def main() -> int:
         measured = measure_choices(flags, given)
     else:
         with live_bar("evaluating") as progress:
-            measured = measure_run(flags.ckpt, flags.task, given, flags.batch_size, tell, progress)
+            write = functools.partial(write_targets, say=tell, tell=progress, **writing)
+            measured = measure_run(flags.ckpt, flags.task, given, flags.batch_size, tell, progress, write)
     (print_json if flags.json else print_tables)(measured)
-    folder = RunFolder.find(flags.ckpt)[0].path / "evaluation" if flags.out is None else flags.out.expanduser()
-    for path in write_predictions(measured, folder):
+    for path in write_predictions(
+        measured, folder.path / "evaluation" if flags.out is None else flags.out.expanduser()
+    ):
         tell(path)
     return 0
 

@@ -4,6 +4,7 @@
     python sample.py --ckpt runs/base --prompts_file prompts.txt --json > completions.jsonl
     python sample.py --ckpt runs/bert_tiny --prompt "en: I am [MASK] student."
     python sample.py --ckpt runs/t5_tiny --prompt "en: I <extra_id_0> student."
+    python sample.py --ckpt runs/translation --prompt "你好。" --temperature 0
     python sample.py --ckpt runs/base --prompt "zh: 你" --score 好 --score 们
     python sample.py --ckpt runs/base --perplexity text.txt
     python sample.py --ckpt runs/question_answering --prompt "Who built it?" --context text.txt
@@ -62,7 +63,7 @@ def main() -> int:
             print_answer(answer, flags.json)
         return 0
     if flags.score is not None:
-        before, after = zip(*itertools.product(flags.prompt or [""], flags.score), strict=True)
+        before, after = zip(*itertools.product([*map(model.ask, flags.prompt or [""])], flags.score), strict=True)
         for score in score_continuations(*network, before, after):
             print_score(score, model.tokenizer, flags.json)
         return 0
@@ -72,7 +73,7 @@ def main() -> int:
         one, other = (list(map(each.piece, range(each.vocab_size))) for each in (smaller.tokenizer, model.tokenizer))
         require(one == other, f"--draft {flags.draft} has another tokenizer; a draft is trained with that of the model")
         draft = Draft(split_layers(smaller.params), smaller.config)
-    answers = Answers(*network, draft, flags.json)
+    answers = Answers(*network, draft, flags.json, model.ask)
     answers.check(given)
     if prompts is None and sys.stdin.isatty():
         Session(given, answers.check, answers.answer_in_session).run()

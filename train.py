@@ -132,23 +132,26 @@ def train(flags: argparse.Namespace, overrides: list[str], folder: "RunFolder") 
         config = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
 
         def write_samples(params) -> list[str]:
-            if not config.training.sample_prompts or flags.folds:
+            prompts = config.training.sample_prompts
+            if not prompts or flags.folds:
                 return []
             completions = complete(
                 params,
                 config.model,
                 corpus.tokenizer,
-                config.training.sample_prompts,
+                [config.ask(prompt) for prompt in prompts],
                 GenerationConfig(max_new_tokens=config.training.sample_tokens),
                 config.seed,
             )
+            if TASKS[config.task].examples:  # it answers
+                return [f"{prompt} → {each.text}" for prompt, each in zip(prompts, completions, strict=True)]
             continues = config.model.network == "decoder"  # the others give the whole text, filled
             return [(completion.prompt if continues else "") + completion.text for completion in completions]
 
         trainer = Trainer(config, corpus, folder, display, write_samples, flags.profile)
         try:  # too long? say so now
-            if config.training.sample_prompts:
-                encode_prompts(config.training.sample_prompts, config.model, corpus.tokenizer)
+            if asked := [config.ask(prompt) for prompt in config.training.sample_prompts]:
+                encode_prompts(asked, config.model, corpus.tokenizer)
         except UserError as error:
             raise ConfigError(f"training.sample_prompts: {error}") from error
         folder.begin(settings, corpus.tokenizer, corpus.origin)

@@ -83,6 +83,9 @@ def get_config() -> ConfigDict:
                 "temperature": 1.0,  # above 1: shares more alike than the sizes, size ** (1 / temperature)
                 "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
                 "label_field": "label",  # what holds the label, for the task classification
+                "source_field": "source",  # what holds what is read, for the task seq2seq
+                "target_field": "target",  # and what is to be written
+                "prompt": "{source}",  # what stands before a target: the source with words about it, as "zh: {source}\nen: "
                 "context_field": "context",  # what holds the text that an answer stands in, for the task question_answering
                 "question_field": "question",  # and the question
                 "answers_field": "answers",  # and the answers: text, a list, or {"text": […], "answer_start": […]}

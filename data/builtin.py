@@ -1,7 +1,8 @@
 """The corpora that come with pip packages: real text, no download at run time.
 
 `builtin:hsk`   graded modern Chinese sentences with English translations (package hsk-sentences-audio; CC BY-SA 4.0);
-                `builtin:hsk/zh` for the Chinese sentences alone, with the labels topic, hsk_level and sentence_type
+                `builtin:hsk/zh` for the Chinese sentences alone, with the labels topic, hsk_level and sentence_type;
+                `builtin:hsk/zh-en` and `builtin:hsk/en-zh` for pairs, a sentence and its translation
 `builtin:chat`  short dialogues in English and Chinese (package chatterbot-corpus; BSD 3-Clause);
                 `builtin:chat/LANGUAGE` for one of its other languages
 """
@@ -33,19 +34,26 @@ def _package(name: str):
 
 def _hsk(part: str) -> Iterator[Document]:
     """Both directions of a pair are one document each; the Chinese sentence decides the split for both."""
+    require(part not in HSK_PAIRS, f"builtin:hsk/{part} holds pairs, for the task seq2seq; give builtin:hsk")
     require(part in ("", "zh"), f"data='builtin:hsk/{part}' is not known; give builtin:hsk, or builtin:hsk/zh")
     if part == "zh":
         yield from (document for document, _ in _hsk_chinese())
         return
-    for sentence in _sentences():
-        chinese, english = sentence["chinese"].strip(), sentence["translation"]["en"].strip()
-        if english == "placeholder":  # not translated yet
-            continue
+    for chinese, english in _translated():
         yield Document(f"zh: {chinese}\nen: {english}", "builtin:hsk", key=chinese)
         yield Document(f"en: {english}\nzh: {chinese}", "builtin:hsk", key=chinese)
 
 
+def _translated() -> Iterator[tuple[str, str]]:
+    """The Chinese sentences that have an English translation, each with it."""
+    for sentence in _sentences():
+        chinese, english = sentence["chinese"].strip(), sentence["translation"]["en"].strip()
+        if english != "placeholder":  # not translated yet
+            yield chinese, english
+
+
 HSK_LABELS = ("topic", "hsk_level", "sentence_type")
+HSK_PAIRS = {"zh-en": ("source", "target"), "en-zh": ("target", "source")}  # what the Chinese is, and what the English
 
 
 def _sentences() -> list[dict[str, Any]]:
@@ -69,6 +77,17 @@ def read_builtin_labels(source: str, field: str) -> Iterator[tuple[Document, str
     choose(dict.fromkeys(HSK_LABELS), field, "data.label_field")
     for document, sentence in _hsk_chinese():
         yield document, str(sentence[field])
+
+
+def read_builtin_pairs(source: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The pairs of `builtin:hsk/zh-en` or `builtin:hsk/en-zh`, each behind its Chinese sentence, which decides the split.
+
+    Raises:
+        ConfigError: the source has no pairs; the message lists those that do.
+    """
+    sides = choose({f"builtin:hsk/{part}": sides for part, sides in HSK_PAIRS.items()}, source, "data of pairs")
+    for sentences in _translated():
+        yield sentences[0], dict(zip(sides, sentences, strict=True))
 
 
 def _chat(language: str) -> Iterator[Document]:

@@ -20,6 +20,9 @@ ON_END = {"repeat": True, "stop": False}
 TRAINING_FIELDS = (
     "train",
     "label_field",
+    "source_field",
+    "target_field",
+    "prompt",
     "context_field",
     "question_field",
     "answers_field",
@@ -35,6 +38,7 @@ TRAINING_FIELDS = (
     "folds",
     "fold",
 )
+SOURCE = "{source}"  # where a source stands in `data.prompt`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +52,9 @@ class DataConfig:
     cache_dir: str
     text_field: str = "text"
     label_field: str = "label"
+    source_field: str = "source"
+    target_field: str = "target"
+    prompt: str = SOURCE
     context_field: str = "context"
     question_field: str = "question"
     answers_field: str = "answers"
@@ -79,10 +86,11 @@ class DataConfig:
             require(not twice, f"{name} names {', '.join(twice)} twice; data.weights can make a source count for more")
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
-        for name in ("text", "label", "context", "question", "answers", "choices", "answer"):
+        for name in ("text", "label", "source", "target", "context", "question", "answers", "choices", "answer"):
             require(
                 getattr(self, f"{name}_field") != "", f"{name}_field is empty; name the field that holds the {name}"
             )
+        require(self.prompt.count(SOURCE) == 1, f"prompt={self.prompt!r} must hold {SOURCE} once, for the source")
         require(
             self.window_stride is None or self.window_stride >= 1,
             f"window_stride={self.window_stride} must be at least 1, or None",

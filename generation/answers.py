@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
 
@@ -31,8 +32,10 @@ class Answers:
         tokenizer: Tokenizer,
         draft: Draft | None = None,
         as_json: bool = False,
+        ask: Callable[[str], str] = str,
     ):
-        self._config, self._tokenizer, self._as_json = config, tokenizer, as_json
+        """`ask`: what is typed -> the prompt that the model is given."""
+        self._config, self._tokenizer, self._as_json, self._ask = config, tokenizer, as_json, ask
         self._complete = functools.partial(complete, params, config, tokenizer, draft=draft)
         self._draft, self._longest = (
             draft,
@@ -64,7 +67,7 @@ class Answers:
         slide, texts = self.check(given).slide, []
         for prompt in prompts:
             try:
-                encode_prompts([prompt.text], self._config, self._tokenizer, slide)
+                encode_prompts([self._ask(prompt.text)], self._config, self._tokenizer, slide)
             except UserError as error:
                 raise ConfigError(f"{prompt.where}: {error}") from error
             texts.append(prompt.text)
@@ -94,12 +97,14 @@ class Answers:
 
         self.pace.begin()
         on_text = show if live or poll else None
-        completions = self._complete(prompts, generation, given.get("seed", 0), on_text, first=first)
+        asked = [self._ask(prompt) for prompt in prompts]
+        completions = self._complete(asked, generation, given.get("seed", 0), on_text, first=first)
         self.pace.end(sum(len(completion.tokens) for completion in completions))
         for place in range(len(prompts)):
             if place and not self._as_json:
                 print("---")
             mine = completions[place * generation.num_samples :][: generation.num_samples]
+            mine = [dataclasses.replace(each, prompt=prompts[place]) for each in mine]
             print_completions(mine, self._as_json, written=live)
         lengths = [len(each.tokens) for each in completions if each.finish_reason == "length"]
         if min(lengths, default=generation.max_new_tokens) < generation.max_new_tokens:

@@ -5,6 +5,7 @@ from metrics.best_spans import Spans, best_spans, span_accuracy
 from metrics.bootstrap import bootstrap
 from metrics.classification import by_class, classification_averages, classification_metrics, confusion
 from metrics.language_model import bits_per_byte, language_model_metrics, perplexity
+from metrics.text import text_statistics
 
 __all__ = [
     "Spans",
@@ -19,4 +20,5 @@ __all__ = [
     "language_model_metrics",
     "perplexity",
     "span_accuracy",
+    "text_statistics",
 ]

@@ -4,6 +4,7 @@ from tasks.causal_lm import CAUSAL_LM, PREFIX_LM
 from tasks.classification import CLASSIFICATION
 from tasks.masked_lm import MASKED_LM
 from tasks.question_answering import QUESTION_ANSWERING
+from tasks.seq2seq import SEQ2SEQ
 from tasks.span_corruption import SPAN_CORRUPTION
 from tasks.task import CorruptionConfig, LossConfig, Task
 
@@ -13,6 +14,7 @@ TASKS: dict[str, Task] = {
     "masked_lm": MASKED_LM,
     "span_corruption": SPAN_CORRUPTION,
     "classification": CLASSIFICATION,
+    "seq2seq": SEQ2SEQ,
     "question_answering": QUESTION_ANSWERING,
 }
 

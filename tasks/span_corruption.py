@@ -3,15 +3,14 @@
 Raffel et al. 2020 (arXiv:1910.10683, sections 3.1.4 and 3.3.4).
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from common.errors import require
-from data.batches import PackedRows, PrepareRow, Row, lay_out
+from data.batches import PackedRows, PrepareRow, Row
 from data.packing import count_up
 from data.tokenizer import Tokenizer
 from tasks.cross_entropy import token_loss
+from tasks.sides import fullest, round_up, two_sides
 from tasks.task import CorruptionConfig, Task
 
 
@@ -115,9 +114,7 @@ def _first_of_spans(hidden: np.ndarray, text: np.ndarray) -> np.ndarray:
 
 
 def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig, network: str) -> PrepareRow:
-    """Every text of a row is corrupted by itself, and its two sides have the same segment number, so they see no other.
-
-    The two lengths are those of the fullest row, so that nothing is ever cut.
+    """Every text of a row is corrupted by itself. The two lengths are those of the fullest row, so that nothing is ever cut.
 
     Raises:
         ConfigError: the tokenizer has fewer sentinels than a text may have spans.
@@ -125,20 +122,17 @@ def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig, 
     read, written = corrupted_lengths(np.arange(packed.sequence_length + 1), config)
     widths, longest = [0, 0], 0
     for _, lengths, counts in packed.pieces():
-        ends = np.cumsum(counts)
-        widths = [
-            max(width, np.add.reduceat(new_length[lengths], ends - counts).max())
-            for width, new_length in zip(widths, (read, written), strict=True)
-        ]
+        sides = read[lengths], written[lengths]
+        widths = [max(width, fullest(side, counts)) for width, side in zip(widths, sides, strict=True)]
         longest = max(longest, lengths.max())
-    widths = [_round_up(int(width)) for width in widths]
+    widths = tuple(map(round_up, widths))
     most = max(1, int(count_noise(longest, config)[1]))
     require(
         len(tokenizer.sentinels) >= most,
         f"task='span_corruption' needs {most} sentinels for these texts, and the vocabulary has {len(tokenizer.sentinels)}; "
         "start the config from configs/t5_small.py, whose tokenizer.special_tokens has them",
     )
-    start, end, sentinels = tokenizer.decoder_start, tokenizer.end_of_text, np.array(tokenizer.sentinels, np.int32)
+    end, sentinels = tokenizer.end_of_text, np.array(tokenizer.sentinels, np.int32)
 
     def corrupt_row(row: Row, generator: np.random.Generator) -> Row:
         tokens, lengths = row["targets"][row["segment_ids"] > 0], np.bincount(row["segment_ids"])[1:]
@@ -146,31 +140,10 @@ def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig, 
         ended = tokens[last] == end  # a piece of a document may go on in another row
         tokens, lengths = np.delete(tokens, last[ended]), lengths - ended
         noise = noise_mask(lengths, config, generator)
-
-        def side(make: Callable, width: int) -> Row:
-            made, sizes = make(tokens, noise, lengths, sentinels)
-            return lay_out(np.insert(made, np.cumsum(sizes), end), sizes + 1, width)
-
-        source, target = (side(make, width) for make, width in zip((corrupt, write_out), widths, strict=True))
-        inputs = np.where(target["positions"] > 0, np.append(start, target["tokens"][:-1]), start)
-        inputs = np.where(target["segment_ids"] > 0, inputs, 0).astype(np.int32)
-        return {
-            "encoder_inputs": source["tokens"],
-            "encoder_positions": source["positions"],
-            "encoder_segment_ids": source["segment_ids"],
-            "inputs": inputs,
-            "targets": target["tokens"],
-            "positions": target["positions"],
-            "segment_ids": target["segment_ids"],
-            "weights": (target["segment_ids"] > 0).astype(np.float32),
-        }
+        source, target = (make(tokens, noise, lengths, sentinels) for make in (corrupt, write_out))
+        return two_sides(source, target, widths, tokenizer)
 
     return corrupt_row
-
-
-def _round_up(length: int) -> int:
-    """To a multiple of 8, which devices like."""
-    return -(-length // 8) * 8
 
 
 SPAN_CORRUPTION = Task(("encoder-decoder",), prepare, token_loss, row_length)

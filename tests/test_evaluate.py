@@ -56,6 +56,46 @@ def test_mistakes_are_one_line(command, flags, message):
     assert message in done.stderr and done.stdout == ""
 
 
+def test_texts_that_are_written_for_others(command, shared):
+    """Sequence to sequence from train.py to evaluate.py and sample.py, which is given the source alone."""
+    pairs, run = shared / "pairs.jsonl", shared / "pairs"
+    rows = [{"source": f"{number} 你好", "target": f"hello {number}"} for number in range(60)]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    changes = {"task": "seq2seq", "data.train": pairs, "data.prompt": "zh: {source} en: ", "training.num_steps": 2}
+    changes |= {
+        "model.decoder_layers": 1,
+        "tokenizer.vocab_size": 280,
+        "tokenizer.character_coverage": 1.0,
+        "training.sample_prompts": "7 你好",
+    }
+    flags = [f"--config.{key}={value}" for key, value in changes.items()]
+    done = command("train.py", "--config", "configs/tiny.py", "--workdir", str(run), *flags, cwd=None)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("7 你好 → ")
+
+    done = command("evaluate.py", "--ckpt", str(run), "--max_new_tokens", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    fields = json.loads(done.stdout)
+    valid = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert fields["task"] == "seq2seq" and fields["metrics"]["loss"] == pytest.approx(valid["loss"], rel=1e-5)
+    assert {"bleu", "chrf", "rouge1", "rouge2", "rougeL"} <= fields["metrics"].keys() & fields["intervals"].keys()
+    assert "answers do not end within max_new_tokens=3" in done.stderr
+    written = [json.loads(line) for line in (run / "evaluation/predictions.jsonl").read_text().splitlines()]
+    assert len(written) == fields["metrics"]["documents"] and all(row["target"] in str(rows) for row in written)
+
+    answer = ("sample.py", "--ckpt", str(run), "--prompt", written[0]["source"], "--max_new_tokens", "3", "--json")
+    done = command(*answer, "--temperature", "0")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["prompt"] == written[0]["source"] and said["text"] == written[0]["prediction"]
+
+
+def test_how_texts_are_written_is_for_those_that_are(command, run):
+    done = command("evaluate.py", "--ckpt", str(run), "--beam", "2")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "evaluate.py: --beam is for tasks that write texts, and 'causal_lm' is none\n"
+
+
 def test_questions_are_put_to_a_language_model(command, run, tmp_path):
     rows = [
         {"question": word, "choices": ["好", "the big dog"], "answer": number % 2} for number, word in enumerate("abcd")

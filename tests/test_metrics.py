@@ -3,6 +3,8 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
+from rouge_score.rouge_scorer import RougeScorer
+from sacrebleu.metrics import BLEU, CHRF
 
 from metrics import (
     bits_per_byte,
@@ -12,7 +14,9 @@ from metrics import (
     classification_metrics,
     confusion,
     perplexity,
+    text_statistics,
 )
+from metrics.text import is_chinese
 
 
 @pytest.mark.parametrize(
@@ -102,3 +106,53 @@ def test_classes_as_worked_by_hand():
     assert averages["macro_f1"] == pytest.approx(macro_f1)
     assert {averages[f"micro_{name}"] for name in ("precision", "recall", "f1")} == {0.5}
     assert confusion(LABELS, ANSWERS, ["a", "b", "c"]).tolist() == [[2, 1, 0], [1, 1, 0], [1, 0, 0]]
+
+
+ENGLISH = ["The cat sat on the mat.", "It's 3.5 metres, isn't it?", "Nothing.", "A man is here"]
+NEARLY = ["The cat is on a mat.", "It is 3.5 metres, isn't it?", "", "a man was here today"]
+CHINESE = ["我们是好朋友。", "他在3号楼学习 English。", "你好"]
+NEAR = ["我们是朋友。", "他在3号楼学英语。", "您好"]
+
+
+@pytest.mark.parametrize(("predictions", "references", "tokens"), [(NEARLY, ENGLISH, "13a"), (NEAR, CHINESE, "zh")])
+def test_bleu_and_chrf_are_those_of_the_library(predictions, references, tokens):
+    samples, statistics, signatures = text_statistics(predictions, references)
+    for kept in (slice(None), [0, 0, 1], [1]):
+        mine, theirs = (np.array(texts, object)[kept].tolist() for texts in (predictions, references))
+        figures = statistics(*(sample[kept] for sample in samples))
+        for name, metric in {"bleu": BLEU(tokenize=tokens), "chrf": CHRF()}.items():
+            assert figures[name] == pytest.approx(metric.corpus_score(mine, [theirs]).score)
+            assert signatures[name] == str(metric.get_signature()), "as the library writes it"
+    assert f"tok:{tokens}" in signatures["bleu"]
+
+
+def test_rouge_of_english_is_the_librarys_and_of_chinese_that_of_its_characters_apart():
+    samples, statistics, _ = text_statistics(NEARLY, ENGLISH)
+    library = RougeScorer(["rouge1", "rouge2", "rougeL"])
+    for name in ("rouge1", "rouge2", "rougeL"):
+        scores = [library.score(*pair)[name].fmeasure for pair in zip(ENGLISH, NEARLY, strict=True)]
+        assert statistics(*samples)[name] == pytest.approx(np.mean(scores))
+
+    samples, statistics, signatures = text_statistics(NEAR, CHINESE)
+    figures = statistics(*samples)
+    # By hand: 5 of 5 and 6 characters; 他 在 3 号 楼 学 of 8 and 8 tokens (习 english, 英 语); 好 of 2 and 2.
+    unigrams = [2 * 5 / 11, 2 * 6 / 16, 2 * 1 / 4]
+    bigrams = [2 * 3 / 9, 2 * 5 / 14, 0]
+    assert figures["rouge1"] == figures["rougeL"] == pytest.approx(np.mean(unigrams))
+    assert figures["rouge2"] == pytest.approx(np.mean(bigrams))
+    assert "characters" in signatures["rouge"]
+
+
+def test_equal_texts_are_perfect_and_intervals_hold_the_figures():
+    samples, statistics, _ = text_statistics(CHINESE[:2], CHINESE[:2])
+    assert statistics(*samples) == pytest.approx({"bleu": 100, "chrf": 100, "rouge1": 1, "rouge2": 1, "rougeL": 1})
+    samples, statistics, _ = text_statistics(NEARLY * 5, ENGLISH * 5)
+    for name, (low, high) in bootstrap(statistics, samples, resamples=200).items():
+        assert low < statistics(*samples)[name] < high
+
+
+@pytest.mark.parametrize(
+    ("text", "chinese"), [("我们 are", False), ("我们是 it", True), ("日本語です、ね", False), ("123", False)]
+)
+def test_what_counts_as_chinese(text, chinese):
+    assert is_chinese([text]) == chinese

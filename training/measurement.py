@@ -1,6 +1,7 @@
 """A run's model measured on text: the figures of the loop's own validation, and how sure they are."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,14 +10,22 @@ import numpy as np
 from common.errors import UserError, require
 from data.config import DataConfig
 from data.corpus import EncodedText
-from data.document import Document
 from data.encoded import decoded_sizes
 from data.examples import load
-from data.forms import FORMS
+from data.forms import FORMS, Example
 from data.measured import load_held_out, load_texts
 from data.skipped import tell_skipped
 from data.tokenizer import Tokenizer
-from metrics import bootstrap, by_class, classification_averages, confusion, language_model_metrics
+from metrics import (
+    bootstrap,
+    by_class,
+    classification_averages,
+    confusion,
+    language_model_metrics,
+    text_statistics,
+)
+from model import TransformerConfig
+from model.parameters import Params
 from tasks import TASKS, tasks_of
 from training.answer_figures import of_answers
 from training.config import RunConfig, build_config
@@ -39,6 +48,7 @@ class Measurement:
         intervals: 95 % intervals of the figures, from the bootstrap over documents; some may have none.
         per_class: where there are classes, precision, recall, F1 and the number of examples of each.
         confusion_matrix: then, examples of each class (rows) by what they were taken for (columns).
+        signatures: where texts were written, how each figure of them was taken, as the libraries sign it.
         predictions: of each example its text, label, prediction and the probability of that, or what else its task tells.
     """
 
@@ -49,21 +59,37 @@ class Measurement:
     intervals: dict[str, tuple[float, float]]
     per_class: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     confusion_matrix: list[list[int]] | dict = dataclasses.field(default_factory=dict)
+    signatures: dict[str, str] = dataclasses.field(default_factory=dict)
     predictions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What is measured: texts by source, and of examples they themselves and the classes' names; and the settings of it."""
+    """What is measured: texts by source, and of examples they themselves and the classes' names; and the settings of it.
+
+    Attributes:
+        write: (sources of pairs) -> what the model writes for each; None: it is asked nothing.
+    """
 
     texts: Mapping[str, EncodedText]
-    documents: Mapping[str, Sequence[Document]] = dataclasses.field(default_factory=dict)
+    documents: Mapping[str, Sequence[Example]] = dataclasses.field(default_factory=dict)
     classes: tuple[str, ...] = ()
     data: DataConfig | None = None
+    write: Callable[[Sequence[str]], list[str]] | None = None
+
+
+# (parameters, network, tokenizer, settings, sources of pairs) -> what the model writes for each source
+Write = Callable[[Params, TransformerConfig, Tokenizer, DataConfig, Sequence[str]], list[str]]
 
 
 def measure_run(
-    path: str, task: str | None, data: Mapping[str, Any], batch_size: int | None, say: Say, tell: Tell
+    path: str,
+    task: str | None,
+    data: Mapping[str, Any],
+    batch_size: int | None,
+    say: Say,
+    tell: Tell,
+    write: Write | None = None,
 ) -> Measurement:
     """Measures the model in the run's folder (or one step of it) at `path`, on all devices.
 
@@ -71,6 +97,7 @@ def measure_run(
         task: None: the run's own.
         data: changes to the run's `data` settings; where `valid` is not among them, it is the text the run validates on.
         batch_size: rows at a time, about; None: as many as the run.
+        write: asked where the task is to write texts; None: only the loss of these is measured.
 
     Raises:
         ConfigError, UserError: there is no such run, task or text.
@@ -84,6 +111,9 @@ def measure_run(
     rows = -(-rows // batch_divisor(mesh)) * batch_divisor(mesh)
     evaluator = make_evaluator(config, subject.texts, tokenizer, mesh, rows)
     model = load_model(path, say, mesh=config.mesh)
+    if write is not None:
+        writes = functools.partial(write, model.params, model.config, tokenizer, config.data)
+        subject = dataclasses.replace(subject, write=writes)
     measured = evaluator.measure(model.params, tell)
     figures = FIGURES.get(config.task, _of_text)(evaluator, measured, subject, tokenizer, say)
     return Measurement(config.task, model.step, tuple(subject.texts), **figures)
@@ -137,10 +167,28 @@ def _of_classes(
     }
 
 
-FIGURES = {
+def _of_pairs(
+    evaluator: Evaluator, measured: Mapping[str, DocumentSums], subject: Subject, tokenizer: Tokenizer, say: Say
+) -> dict[str, Any]:
+    figures = _of_text(evaluator, measured, subject, tokenizer, say)
+    if subject.write is None:
+        return figures
+    pairs = [example.values for source in measured for example in subject.documents[source]]
+    written = subject.write([pair["source"] for pair in pairs])
+    samples, statistics, signatures = text_statistics(written, [pair["target"] for pair in pairs])
+    return {
+        "metrics": statistics(*samples) | figures["metrics"],
+        "intervals": bootstrap(statistics, samples) | figures["intervals"],
+        "signatures": signatures,
+        "predictions": [pair | {"prediction": text} for pair, text in zip(pairs, written, strict=True)],
+    }
+
+
+FIGURES = {  # of all other tasks, a language model's
     "classification": _of_classes,
     "question_answering": of_answers,
-}  # of all other tasks, a language model's
+    "seq2seq": _of_pairs,
+}
 
 
 def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tuple[RunConfig, Tokenizer]:

@@ -31,7 +31,7 @@ def print_json(measured: Measurement) -> None:
 
 
 def print_tables(measured: Measurement) -> None:
-    """The figures with their intervals and, of classes, how each one fares, for people."""
+    """The figures with their intervals, how they were taken and, of classes, how each one fares, for people."""
     console = Console(highlight=False, markup=False, emoji=False)
     table = Table(title=f"{measured.task}, step {measured.step}: {', '.join(measured.data)}", title_justify="left")
     for title, justify in (("", "left"), ("value", "right"), ("95 % interval", "right")):
@@ -41,6 +41,8 @@ def print_tables(measured: Measurement) -> None:
         shown = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
         table.add_row(name, shown, "" if low_high is None else "{:.4f} to {:.4f}".format(*low_high))
     console.print(table)
+    for name, signature in measured.signatures.items():
+        console.print(f"{name}: {signature}", soft_wrap=True)
     if measured.per_class:
         table = Table(title="by class", title_justify="left")
         table.add_column("")

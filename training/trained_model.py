@@ -23,12 +23,17 @@ ONE_DEVICE = MeshConfig(1, 1, 1)
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModel:
-    """Parameters with all that is needed to use them."""
+    """Parameters with all that is needed to use them.
+
+    Attributes:
+        ask: what a user types -> what the network is given to go on from, as the run has learned it.
+    """
 
     params: Params
     config: TransformerConfig
     tokenizer: Tokenizer | None
     step: int
+    ask: Callable[[str], str] = str
 
 
 def load_model(path: str, say: Say, needs_tokenizer: bool = True, mesh: MeshConfig = ONE_DEVICE) -> TrainedModel:
@@ -51,7 +56,7 @@ def load_model(path: str, say: Say, needs_tokenizer: bool = True, mesh: MeshConf
         params = make_merge(shapes, config.lora)(base, trained)
     else:
         params, step = checkpoints.restore_params(shapes, say, step)
-    return TrainedModel(params, config.model, tokenizer, step)
+    return TrainedModel(params, config.model, tokenizer, step, config.ask)
 
 
 def abstract_model(path: str, say: Say, mesh: MeshConfig = ONE_DEVICE) -> Params:

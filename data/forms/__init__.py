@@ -3,7 +3,8 @@
 from data.forms.answers import ANSWERS
 from data.forms.form import Example, Form, Pieces
 from data.forms.labels import LABELS
+from data.forms.pairs import PAIRS
 
-FORMS: dict[str, Form] = {"labels": LABELS, "answers": ANSWERS}
+FORMS: dict[str, Form] = {"labels": LABELS, "pairs": PAIRS, "answers": ANSWERS}
 
 __all__ = ["FORMS", "Example", "Form", "Pieces"]

@@ -60,6 +60,7 @@ class Form:
         classes: (values) -> the classes that an example names; None: there are none to be told apart.
         builtin: (source, settings) -> the document and the values of each example of `builtin:NAME`; None: there are none.
         key: (values) -> what decides the side of the split; None: the text does.
+        prompt: (what a user types, settings) -> what a model that has learned such examples is given to answer; None: the same.
     """
 
     fields: tuple[str, ...]
@@ -69,6 +70,7 @@ class Form:
     classes: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
     builtin: Callable[[str, "DataConfig"], Iterator[tuple[Document, Mapping[str, Any]]]] | None = None
     key: Callable[[Mapping[str, Any]], str] | None = None
+    prompt: Callable[[str, "DataConfig"], str] | None = None
 
 
 def cut_to_rows(tokens: Sequence[Sequence[int]], sequence_length: int) -> tuple[list[Sequence[int]], int]:
