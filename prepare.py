@@ -74,8 +74,9 @@ def main() -> int:
     from training.vocabularies import show_vocabularies
 
     if flags.check:
-        manifest = read_manifest(flags.check)
-        check_files(flags.check, manifest, list(manifest["files"]))
+        folder = flags.check.expanduser()
+        manifest = read_manifest(folder)
+        check_files(folder, manifest, list(manifest["files"]))
         print(json.dumps({"out": str(flags.check), "files": len(manifest["files"])}) if flags.json else "all is well")
         return 0
     settings, source = settle(load_settings(flags.config, overrides), overrides, None)

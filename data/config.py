@@ -113,6 +113,13 @@ def require_weights(weights: Sequence[float], sources: Sequence[str], section: s
     )
 
 
+def require_defaults(data: DataConfig, names: Sequence[str], why: str) -> None:
+    """Raises ConfigError where a setting that has no say is not its default, which follows `why` in the message."""
+    for name in names:
+        value, default = getattr(data, name), getattr(DataConfig, name)
+        require(value == default, f"data.{name}={value!r} {why} {default!r}")
+
+
 def preparation_options(data: DataConfig, tokenizer: TokenizerConfig | None) -> dict[str, Any]:
     """The settings that tokens depend on, by dotted key; None: the tokenizer is not trained here."""
     options = {f"data.{name}": value for name, value in dataclasses.asdict(data).items() if name not in TRAINING_FIELDS}

@@ -113,7 +113,7 @@ def _tokenize_sources(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) 
 
     if isinstance(tokenizer, TokenizerConfig):
         texts = sample_texts(train_texts, tokenizer.sample_bytes, data.keeps_order)
-        key = digest("tokenizer", repr(tokenizer), *texts)
+        key = digest("tokenizer", code_hash(), repr(tokenizer), *texts)
         model = cache.get(key) or cache.put(key, train(texts, tokenizer).model)
         tokenizer = Tokenizer(model)
 
@@ -123,8 +123,9 @@ def _tokenize_sources(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) 
         encoded = {}
         for source, texts in by_source.items():
             key = tokens_key(tokenizer, sampling, text_hashes(texts))
-            blob = cache.get(key) or cache.put(key, _to_blob(encode_texts(texts, tokenizer, sampling)))
             keys.append(key)
+            stored = digest(code_hash(), key)  # not in the fingerprint, which says what the text is
+            blob = cache.get(stored) or cache.put(stored, _to_blob(encode_texts(texts, tokenizer, sampling)))
             sizes = np.repeat(document_sizes(texts), 1 if sampling is None else sampling.copies)
             encoded[source] = dataclasses.replace(_from_blob(blob), sizes=sizes)
         return encoded

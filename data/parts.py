@@ -153,9 +153,17 @@ def find_parts(source: str, size: int) -> list[Part]:
     names = find_files(source)
     if any(map(is_url, names)):
         return [Part(source, (name,), None) for name in names]
-    known = [(status.st_size, status.st_mtime_ns, status.st_ino) for status in map(os.stat, names)]
-    groups = in_groups(zip(names, known, strict=True), lambda file: file[1][0], size)
+    groups = in_groups(zip(names, map(_state, names), strict=True), lambda file: file[1][0], size)
     return [Part(source, *zip(*group, strict=True)) for group in groups]
+
+
+def _state(name: str) -> tuple[int, int, int]:
+    """Size, time of change and number of a file; zeros of one that is not there or not to be seen: reading it tells why."""
+    try:
+        status = os.stat(name)
+    except OSError:
+        return 0, 0, 0
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def read_part(path: Path, part: Part, reader: Reader) -> None:

@@ -219,6 +219,14 @@ def test_text_that_stays_on_its_side_is_not_encoded_again(load, calls, tokenizer
     assert calls == []
 
 
+def test_what_other_code_has_stored_is_not_used_but_is_the_same_text(load, calls, monkeypatch):
+    first = load(TEXT)
+    calls.clear()
+    monkeypatch.setattr(data.corpus, "code_hash", lambda: "other code, or another sentencepiece")
+    assert load(TEXT).fingerprint == first.fingerprint
+    assert calls == ["train", "encode_texts", "encode_texts"]
+
+
 def damage_by_truncation(blob: bytes) -> bytes:
     return blob[:-1]
 

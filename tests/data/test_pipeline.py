@@ -128,6 +128,15 @@ def test_variants_are_for_training_alone_on_both_routes(write, config, run, toke
     assert load_corpus(config(source, augment=("swap=1",), augment_seed=1), tokenizer).fingerprint != corpus.fingerprint
 
 
+def test_a_link_that_leads_nowhere_is_told_or_left_out(write, config, run, tmp_path):
+    write("docs/a.jsonl", sentences(60))
+    (lost := tmp_path / "docs/b.txt").symlink_to(tmp_path / "missing")
+    options = config(f"{tmp_path}/docs")
+    with pytest.raises(UserError, match=rf"^cannot read {lost}: No such file or directory$"):
+        run(options)
+    assert run(dataclasses.replace(options, skip_bad=True)).manifest["skipped"]["count"] == 1
+
+
 @pytest.mark.parametrize("augment", [(), ("swap=1",)])
 def test_drawn_pieces_are_for_training_alone_and_the_same_on_both_routes(write, config, run, tokenizer, augment):
     source = write("a.jsonl", sentences(60))

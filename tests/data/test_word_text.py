@@ -56,6 +56,7 @@ def test_settings_that_would_do_nothing_are_refused(data, tmp_path):
     for changes, message in (
         ({"dedup": "exact"}, r"^data\.dedup='exact' does not change the text of word vectors; leave it at 'none'$"),
         ({"augment": ("swap=0.1",)}, r"^data\.augment=\('swap=0\.1',\) does not change .*; leave it at \(\)$"),
+        ({"subword_sampling": 0.1}, r"^data\.subword_sampling=0\.1 does not change .*; leave it at 0\.0$"),
         ({"train": (str(tmp_path),)}, "holds tokens, not words; name the sources that it was prepared from$"),
     ):
         (tmp_path / "manifest.json").write_text('{"format": "zenformer tokens"}')
@@ -125,6 +126,11 @@ def test_a_batch_is_a_function_of_the_seed_and_the_step():
 def test_a_text_of_single_words_is_refused():
     with pytest.raises(UserError, match="hardly any two words are in one line"):
         batches(numbered([0], [1], [0], [1]), 4)(0)
+
+
+def test_a_text_of_which_subsampling_keeps_nothing_is_refused():
+    with pytest.raises(UserError, match="hardly any two words are in one line"):
+        batches(numbered([0, 1, 0, 1, 0, 1]), 4, subsample=1e-12)(0)
 
 
 @pytest.mark.parametrize(
