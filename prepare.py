@@ -104,7 +104,7 @@ def main() -> int:
         run = make_runner(flags.runner, flags.ray_address)
         manifest = prepare(config.data, tokenizer, folder, work, run, progress, flags.shard_tokens)
     print(json.dumps({"out": str(flags.out), **manifest}, ensure_ascii=False) if flags.json else summary(manifest))
-    tell_skipped(None if manifest["skipped"] is None else Skipped(**manifest["skipped"]), warn)
+    tell_skipped(Skipped(**manifest["skipped"] or {}), warn)
     print(flags.out, file=sys.stderr)
     return 0
 

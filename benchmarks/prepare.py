@@ -21,10 +21,10 @@ import numpy as np
 
 from data.builtin import read_builtin
 from data.cleaning import Cleaner
-from data.corpus import TOKENIZER_BYTES, sample_counts
 from data.dedup import find_duplicates, sign
 from data.encoded import document_sizes, encode_texts
 from data.groups import in_groups
+from data.sample import TOKENIZER_BYTES, sample_counts
 from data.shards import ShardWriter
 from data.sources import read_documents
 from data.tokenizer import train

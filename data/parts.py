@@ -16,8 +16,8 @@ from data.document import Document
 from data.files import is_url
 from data.groups import in_groups
 from data.runners import Piece, Runner
-from data.skipped import Skipped, stop
-from data.sources import find_files, is_of_files, read_from, require_text
+from data.skipped import Skipped
+from data.sources import names_in, read_from, require_text
 
 # Told how far a stage is: its name, documents and bytes so far.
 Tell = Callable[[str, int, int], None]
@@ -148,10 +148,8 @@ def find_parts(source: str, size: int) -> list[Part]:
     Raises:
         ConfigError, UserError: it cannot be found; see `find_files`.
     """
-    if not is_of_files(source):
-        return [Part(source, (None,), None)]
-    names = find_files(source)
-    if any(map(is_url, names)):
+    names = names_in(source)
+    if any(name is None or is_url(name) for name in names):
         return [Part(source, (name,), None) for name in names]
     groups = in_groups(zip(names, map(_state, names), strict=True), lambda file: file[1][0], size)
     return [Part(source, *zip(*group, strict=True)) for group in groups]
@@ -179,14 +177,14 @@ def read_part(path: Path, part: Part, reader: Reader) -> None:
 
     def documents() -> Iterator[tuple[Document, bytes]]:
         for name in part.names:
-            skipped, seen, size, count = Skipped(), Digest(), 0, 0
-            for document in read_from(part.source, name, reader.field, skipped.add if reader.skip_bad else stop):
+            skipped, seen, size, count = Skipped(allowed=reader.skip_bad), Digest(), 0, 0
+            for document in read_from(part.source, name, reader.field, skipped.add):
                 text = document.text.encode()
                 seen.add(text)
                 size, count = size + len(text), count + 1
                 record["source"] = document.source
                 yield document, text
-            of_file = {"documents": count, "bytes": size, "sha256": seen.hex, "skipped": dataclasses.asdict(skipped)}
+            of_file = {"documents": count, "bytes": size, "sha256": seen.hex, "skipped": skipped.facts}
             record["files"].append(of_file)
 
     for block in in_groups(documents(), lambda pair: len(pair[1]), reader.block_bytes):

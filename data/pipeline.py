@@ -104,7 +104,7 @@ def describe(
     read = Stage("read", reading.documents, reading.documents, reading.bytes, reading.bytes)
     return {
         "sources": reading.sources,
-        "skipped": dataclasses.asdict(reading.skipped) if data.skip_bad else None,
+        "skipped": reading.skipped.facts if data.skip_bad else None,
         "stages": [dataclasses.asdict(stage) for stage in (read, *selection.stages)],
         "tokenizer": {"vocab_size": tokenizer.vocab_size, "dtype": token_dtype(tokenizer.vocab_size).name},
         "splits": {split: {source: part.facts for source, part in parts.items()} for split, parts in written.items()},

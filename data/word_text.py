@@ -64,11 +64,11 @@ class WordText:
         return digest(*self.words, self.ids.tobytes(), self.lines.tobytes())
 
 
-def texts_for_words(data: DataConfig, skipped: Skipped | None) -> Iterator[str]:
+def texts_for_words(data: DataConfig, skipped: Skipped) -> Iterator[str]:
     """The texts of `data.train`, read and cleaned as for a network, as a stream; a setting that has no say here is refused.
 
     Args:
-        skipped: takes what is broken, which is then left out; None: the first of it is an error.
+        skipped: takes what is broken, which is then left out, if it may be.
 
     Raises:
         ConfigError: a prepared folder, which holds tokens; copies to leave out, or variants to add.

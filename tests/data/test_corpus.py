@@ -280,7 +280,7 @@ def test_a_cache_that_cannot_be_used_is_one_clear_error(load, tmp_path, monkeypa
 def test_the_field_and_what_is_broken_reach_the_reader(load, write):
     lines = [json.dumps({"body": text}) for text in TEXT.split("\n\n")]
     plain = load(TEXT)
-    assert plain.skipped is None
+    assert plain.skipped.count == 0
     assert load("", train=write("a.jsonl", "\n".join(lines)), text_field="body").fingerprint == plain.fingerprint
     broken = write("b.jsonl", "\n".join([*lines[:30], "no", *lines[30:], "{}"]))
     with pytest.raises(UserError, match=r"b\.jsonl, line 31: not JSON"):

@@ -12,10 +12,11 @@ import data.corpus
 import data.tokens
 from common.errors import ConfigError, UserError
 from data.config import DataConfig
-from data.corpus import load_corpus, sample_counts
+from data.corpus import load_corpus
 from data.mapped import temporary_folder
 from data.pipeline import prepare, refuse_places
 from data.prepared import read_prepared, write_manifest
+from data.sample import sample_counts
 from data.tokens import file_names
 
 WORDS = (

@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import ConfigError, UserError
 from data.config import DataConfig
-from data.skipped import Skipped
+from data.skipped import STOP, Skipped
 from data.word_text import PairBatches, WordsConfig, WordText, read_words, texts_for_words
 
 TEXTS = ["The cat and the dog.\nthe CAT", "我们今天 we\nonce"]
@@ -49,7 +49,7 @@ def test_text_is_read_and_cleaned_as_the_config_says(data):
     skipped = Skipped()
     assert list(texts_for_words(data, skipped)) == ["the cat"] and skipped.count == 1
     with pytest.raises(UserError, match=r'text\.jsonl, line 2: no "body" field'):
-        list(texts_for_words(data, None))
+        list(texts_for_words(data, STOP))
 
 
 def test_settings_that_would_do_nothing_are_refused(data, tmp_path):
@@ -61,7 +61,7 @@ def test_settings_that_would_do_nothing_are_refused(data, tmp_path):
     ):
         (tmp_path / "manifest.json").write_text('{"format": "zenformer tokens"}')
         with pytest.raises(ConfigError, match=message):
-            texts_for_words(dataclasses.replace(data, **changes), None)
+            texts_for_words(dataclasses.replace(data, **changes), STOP)
 
 
 def test_rare_words_are_left_out():
