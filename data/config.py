@@ -16,7 +16,7 @@ from data.tokenizer import TokenizerConfig
 
 # By the name in `data.on_end`: whether a row may be seen more than once.
 ON_END = {"repeat": True, "stop": False}
-# What matters in training; all other fields have done their work once text is tokens.
+# What no prepared token depends on, or is kept apart.
 TRAINING_FIELDS = (
     "train",
     "label_field",

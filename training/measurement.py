@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError, require
-from data.corpus import EncodedText
 from data.document import Document
-from data.encoded import decoded_sizes
+from data.encoded import EncodedText, decoded_sizes
 from data.examples import load
 from data.forms import FORMS
 from data.measured import load_held_out, load_texts

@@ -9,7 +9,8 @@ import data.cache
 import data.corpus
 from common.errors import ConfigError, UserError
 from data.config import DataConfig
-from data.corpus import encode_texts, load_corpus
+from data.corpus import load_corpus
+from data.encoded import encode_texts
 
 TEXT = "\n\n".join(f"document {number}\nhas {number % 7} lines" for number in range(60))
 
