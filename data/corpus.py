@@ -21,7 +21,7 @@ from data.encoded import EncodedText, document_sizes, encode_texts, text_hashes,
 from data.mapped import join, temporary_folder
 from data.prepared import is_prepared, read_prepared, refuse_other_options, refuse_other_tokenizer
 from data.sample import sample_texts
-from data.selection import select
+from data.selection import DEDUP, select
 from data.skipped import Skipped
 from data.sources import read_documents
 from data.split import split_documents
@@ -169,7 +169,7 @@ def _select(
             blocks = [
                 block
                 for side, is_valid in given
-                for block in make_blocks(side, is_valid, data.clean, data.dedup == "near", folder)
+                for block in make_blocks(side, is_valid, data.clean, DEDUP[data.dedup].needs_minhash, folder)
             ]
             selection = select(blocks, data.dedup, data.valid_fraction, folder)
             sides = [
