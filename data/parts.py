@@ -112,26 +112,24 @@ def read_sources(
     Raises:
         ConfigError, UserError: what cannot be read, by its place; of this stage nothing is kept then.
     """
-    reading, hashes, found = Reading(), {}, {}
+    reading, hashes, skipped = Reading(), {}, {}
     parts = [(part, held_out) for source, held_out in sources for part in find_parts(source, reader.block_bytes)]
     try:
         pieces = run([reader.piece(work, part) for part, _ in parts])
         for (part, held_out), piece in zip(parts, pieces, strict=True):
             record = json.loads(piece.path.read_text())
-            name = record["source"]
+            name = part.source
             facts = reading.sources.setdefault(name, {"attribution": attribution(name), "documents": 0, "bytes": 0})
-            count, skipped = found.setdefault(part.source, (0, Skipped()))
             for file in record["files"]:
                 hashes.setdefault(name, []).append(file["sha256"])
                 facts["documents"] += file["documents"]
                 facts["bytes"] += file["bytes"]
-                count, skipped = count + file["documents"], skipped + Skipped(**file["skipped"])
-            found[part.source] = count, skipped
+                skipped[name] = skipped.get(name, Skipped()) + Skipped(**file["skipped"])
             reading.blocks += [{**block, "source": name, "held_out": held_out} for block in record["blocks"]]
             tell("reading", reading.documents, reading.bytes)
-        for source, (count, skipped) in found.items():
-            require_text(source, count, skipped)
-            reading.skipped += skipped
+        for name, facts in reading.sources.items():
+            require_text(name, facts["documents"], skipped[name])
+            reading.skipped += skipped[name]
     except UserError:
         for pattern in ("read-*", "raw-*"):
             for path in work.glob(pattern):
@@ -167,13 +165,13 @@ def _state(name: str) -> tuple[int, int, int]:
 def read_part(path: Path, part: Part, reader: Reader) -> None:
     """Reads a part into blocks beside `path`, and then writes there, as JSON, what it was.
 
-    "source"; "files": documents, bytes, a hash of the texts and what was skipped, of each; "blocks": a name, documents and
+    "files": documents, bytes, a hash of the texts and what was skipped, of each; "blocks": a name, documents and
     bytes of each. A block is named after its content, so that one that is cleaned already is not written once more.
 
     Raises:
         UserError: what cannot be read, with file and line.
     """
-    record: dict[str, Any] = {"source": part.source, "files": [], "blocks": []}
+    record: dict[str, list[dict[str, Any]]] = {"files": [], "blocks": []}
 
     def documents() -> Iterator[tuple[Document, bytes]]:
         for name in part.names:
@@ -182,7 +180,6 @@ def read_part(path: Path, part: Part, reader: Reader) -> None:
                 text = document.text.encode()
                 seen.add(text)
                 size, count = size + len(text), count + 1
-                record["source"] = document.source
                 yield document, text
             of_file = {"documents": count, "bytes": size, "sha256": seen.hex, "skipped": skipped.facts}
             record["files"].append(of_file)
