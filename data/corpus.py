@@ -18,6 +18,7 @@ from data.cache import Cache, code_hash
 from data.config import DataConfig, default_options, preparation_options, require_weights
 from data.document import Document, by_source
 from data.encoded import EncodedText, document_sizes, encode_texts, text_hashes, tokens_key
+from data.folds import split_fold
 from data.mapped import join, temporary_folder
 from data.prepared import is_prepared, read_prepared, refuse_other_options, refuse_other_tokenizer
 from data.sample import sample_texts
@@ -76,6 +77,7 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Cor
     """
     if any(map(is_prepared, data.train)):
         require(len(data.train) == 1, "data.train: a prepared folder stands alone; prepare all the sources together")
+        require(not data.folds, f"data.folds={data.folds}: a prepared folder is already divided; name its sources")
         corpus = _open_prepared(data, tokenizer)
     else:
         corpus = _tokenize_sources(data, tokenizer)
@@ -148,7 +150,10 @@ def read_texts(data: DataConfig, cache: Cache, skipped: Skipped) -> tuple[Texts,
     held_out = list(read_documents(data.valid, data.text_field, skipped)) if data.valid else None
     if not data.keeps_order:
         return _select(documents, held_out, data, cache)
-    sides = split_documents(documents, data.valid_fraction) if held_out is None else (documents, held_out)
+    if data.folds:
+        sides = split_fold(documents, [document.source for document in documents], data.folds, data.fold)
+    else:
+        sides = split_documents(documents, data.valid_fraction) if held_out is None else (documents, held_out)
     train_texts, valid_texts = (
         {source: [document.text for document in part] for source, part in by_source(side).items()} for side in sides
     )

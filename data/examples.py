@@ -12,10 +12,11 @@ from data.corpus import Corpus, load_corpus
 from data.document import by_source
 from data.encoded import EncodedText, document_sizes, join_pieces
 from data.files import endings
+from data.folds import split_fold
 from data.forms import FORMS, Example, Form
 from data.prepared import is_prepared
 from data.readers import FORMATS
-from data.skipped import STOP, Report, Skipped, reported
+from data.skipped import STOP, Report, Skipped, reported, tell_skipped
 from data.sources import counted, names_in, open_rows
 from data.split import split_documents
 from data.tokenizer import Tokenizer, TokenizerConfig, train
@@ -47,7 +48,9 @@ def load_examples(
     skipped = Skipped(allowed=data.skip_bad)
     examples = list(read_examples(data.train, form, data, skipped))
     held_out = list(read_examples(data.valid, form, data, skipped)) if data.valid else None
-    if held_out is None:
+    if data.folds:
+        examples, held_out = _split_fold(examples, form, data)
+    elif held_out is None:
         examples, held_out = split_documents(examples, data.valid_fraction)
     if form.classes is not None:
         classes = _settle(classes, {name for each in examples for name in form.classes(each.values)}, data)
@@ -65,6 +68,28 @@ def _refuse_settings_of_text(data: DataConfig) -> None:
     why = "is for text alone, and this task learns examples; leave it"
     require_defaults(data, ("clean", "dedup", "augment", "subword_sampling"), why)
     require(data.packing != "contiguous", "data.packing='contiguous' cuts texts, and examples are whole; set pad")
+
+
+def _split_fold(examples: list[Example], form: Form, data: DataConfig) -> tuple[list[Example], list[Example]]:
+    """The examples outside and inside of part `data.fold`, each of which has its share of every class and source.
+
+    Raises:
+        UserError: a part has one class alone, or all there is of one.
+    """
+
+    def classes(example: Example) -> tuple[str, ...]:
+        return () if form.classes is None else tuple(form.classes(example.values))
+
+    strata = [(classes(example), example.source) for example in examples]
+    rest, part = split_fold(examples, strata, data.folds, data.fold)
+    trained, held_out = ({name for each in side for name in classes(each)} for side in (rest, part))
+    where = f"data.folds={data.folds}: of the parts, number {data.fold} has"
+    remedy = "lower data.folds, or give more examples"
+    if form.classes is not None and len(held_out) < 2:
+        raise UserError(f"{where} examples of one class alone, {', '.join(held_out)}; {remedy}")
+    if alone := sorted(held_out - trained):
+        raise UserError(f"{where} all examples of {', '.join(alone)}, so that none is trained on; {remedy} of it")
+    return rest, part
 
 
 def _settle(classes: Sequence[str], found: set[str], data: DataConfig) -> tuple[str, ...]:
@@ -109,6 +134,8 @@ def encode_sources(
             many = f"{pieces.cut:,} of {len(examples):,} texts"
             say(f"{source}: {many} are cut to data.sequence_length={data.sequence_length}")
         sizes = document_sizes([example.text for example in examples])
+        if pieces.owners is not None:  # the bytes count once, with the first part
+            sizes = np.where(np.diff(pieces.owners, prepend=-1) > 0, sizes[pieces.owners], 0)
         texts[source] = join_pieces(pieces.tokens, sizes, tokenizer, pieces.labels, pieces.marks)
     return texts
 
@@ -125,6 +152,14 @@ def read_examples(sources: Sequence[str], form: Form, data: DataConfig, skipped:
     """
     for source in sources:
         yield from counted(source, _read_source(source, form, data, skipped.add), skipped)
+
+
+def read_all(sources: Sequence[str], form: Form, data: DataConfig, say: Say) -> list[Example]:
+    """The same as a list; `say` is told of what was left out, as `data.skip_bad` has it."""
+    skipped = Skipped(allowed=data.skip_bad)
+    examples = list(read_examples(sources, form, data, skipped))
+    tell_skipped(skipped, lambda message: say(f"warning: {message}"))
+    return examples
 
 
 def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> Iterator[Example]:
@@ -148,7 +183,8 @@ def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> I
                     report(UserError(f"{where}: {error}"))
                 else:
                     text = form.text(values)
-                    yield Example(text, source, text, values, where)
+                    key = text if form.key is None else form.key(values)
+                    yield Example(text, source, key, values, where)
 
 
 def _require_fields(name: str, columns: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from tasks.causal_lm import CAUSAL_LM, PREFIX_LM
 from tasks.classification import CLASSIFICATION
 from tasks.masked_lm import MASKED_LM
+from tasks.question_answering import QUESTION_ANSWERING
 from tasks.span_corruption import SPAN_CORRUPTION
 from tasks.task import CorruptionConfig, LossConfig, Task
 
@@ -12,6 +13,7 @@ TASKS: dict[str, Task] = {
     "masked_lm": MASKED_LM,
     "span_corruption": SPAN_CORRUPTION,
     "classification": CLASSIFICATION,
+    "question_answering": QUESTION_ANSWERING,
 }
 
 
