@@ -74,8 +74,9 @@ def main() -> int:
     from training.vocabularies import show_vocabularies
 
     if flags.check:
-        manifest = read_manifest(flags.check)
-        check_files(flags.check, manifest, list(manifest["files"]))
+        folder = flags.check.expanduser()
+        manifest = read_manifest(folder)
+        check_files(folder, manifest, list(manifest["files"]))
         print(json.dumps({"out": str(flags.check), "files": len(manifest["files"])}) if flags.json else "all is well")
         return 0
     settings, source = settle(load_settings(flags.config, overrides), overrides, None)
@@ -103,7 +104,7 @@ def main() -> int:
         run = make_runner(flags.runner, flags.ray_address)
         manifest = prepare(config.data, tokenizer, folder, work, run, progress, flags.shard_tokens)
     print(json.dumps({"out": str(flags.out), **manifest}, ensure_ascii=False) if flags.json else summary(manifest))
-    tell_skipped(None if manifest["skipped"] is None else Skipped(**manifest["skipped"]), warn)
+    tell_skipped(Skipped(**manifest["skipped"] or {}), warn)
     print(flags.out, file=sys.stderr)
     return 0
 

@@ -51,7 +51,7 @@ def train(config_file: str, workdir: str | None, overrides: list[str]) -> int:
     with folder.lock():
         folder.refuse_changes(settings)
         display.say(f"{config_file} -> {folder.path}")
-        skipped = Skipped() if config.data.skip_bad else None
+        skipped = Skipped(allowed=config.data.skip_bad)
         text = read_words(texts_for_words(config.data, skipped), config.words.min_count)
         tell_skipped(skipped, display.warn)
         trainer = WordTrainer(config, text, folder, display)

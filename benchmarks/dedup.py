@@ -89,7 +89,7 @@ def edited(text: str, share: float, pick: random.Random, others: Sequence[str]) 
 
 
 def ours(texts: list[str], threshold: float, ngram: int = NGRAM) -> np.ndarray:
-    return find_duplicates(sign(texts, ngram), threshold).kept_copy
+    return find_duplicates(sign(texts, ngram), threshold)
 
 
 class Datasketch:
@@ -188,7 +188,7 @@ def print_size(documents: int) -> None:
     content = generator.integers(0, 1 << 63, (documents, 2), np.uint64)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.process_time()
-    kept = find_duplicates(Signatures(content, content[:, 0].copy(), minhash)).kept.sum()
+    kept = len(np.unique(find_duplicates(Signatures(content, content[:, 0].copy(), minhash))))
     seconds = time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(

@@ -20,7 +20,8 @@ import numpy as np
 from configs import base
 from data.batches import PackedRows, TrainBatches
 from data.builtin import read_builtin
-from data.corpus import EncodedText, encode_texts, load_corpus
+from data.corpus import load_corpus
+from data.encoded import EncodedText, encode_texts
 from data.packing import PACKINGS
 from data.tokenizer import Tokenizer, train
 from tasks import TASKS, CorruptionConfig

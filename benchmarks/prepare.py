@@ -21,10 +21,10 @@ import numpy as np
 
 from data.builtin import read_builtin
 from data.cleaning import Cleaner
-from data.corpus import TOKENIZER_BYTES, sample_counts
 from data.dedup import find_duplicates, sign
 from data.encoded import document_sizes, encode_texts
 from data.groups import in_groups
+from data.sample import TOKENIZER_BYTES, sample_counts
 from data.shards import ShardWriter
 from data.sources import read_documents
 from data.tokenizer import train
@@ -73,9 +73,9 @@ def time_parts(source: Path, out: Path, clean: tuple[str, ...]) -> None:
     texts = [document.text for document in documents]
     signatures = sign(texts)
     lap("sign")
-    kept = find_duplicates(signatures).kept
+    kept = np.unique(find_duplicates(signatures))
     lap("copies")
-    texts = [texts[number] for number in np.flatnonzero(kept)]
+    texts = [texts[number] for number in kept]
     sample = texts[: sample_counts([document_sizes(texts)], TOKENIZER_BYTES)[0]]
     began = time.process_time()
     train(sample, build_config(load_settings(str(ROOT / "configs" / "base.py"), [])).tokenizer)

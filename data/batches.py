@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from common.errors import choose
-from data.corpus import EncodedText
+from data.encoded import EncodedText
 from data.mapped import WINDOW
 from data.order import Mixture, shuffled
 from data.packing import PACKINGS, Layout, Pieces, count_up
@@ -67,9 +67,7 @@ class PackedRows:
         where documents have labels, `labels` (at each place that of its document, [T, ...]), and where tokens have marks,
         `marks` (int32, those of the targets).
         """
-        text, starts, lengths = self.texts[0], np.zeros(0, np.int64), np.zeros(0, np.int64)
-        if index >= 0:
-            text, starts, lengths = self._pieces_of(index)
+        text, starts, lengths = self._pieces_of(index)
         # One token more than a piece's inputs, which is its last target.
         bounds = zip(starts.tolist(), lengths.tolist(), strict=True)
         pieces, size = [slice(start, start + length + 1) for start, length in bounds], lengths.sum()
@@ -86,8 +84,8 @@ class PackedRows:
         targets = fill([part[1:] for part in parts], np.int32)
         arrays = {"inputs": row.pop("tokens"), "targets": targets, **row, "weights": weights}
         if text.labels is not None:
-            labels = [np.repeat(text.labels[self.documents(index)], lengths, axis=0)] if index >= 0 else []
-            arrays["labels"] = fill(labels, text.labels.dtype, text.labels.shape[1:])
+            labels = np.repeat(text.labels[self.documents(index)], lengths, axis=0)
+            arrays["labels"] = fill([labels], text.labels.dtype, text.labels.shape[1:])
         if text.marks is not None:
             arrays["marks"] = fill([text.marks[piece][1:] for piece in pieces], np.int32)
         return arrays
@@ -98,7 +96,9 @@ class PackedRows:
         return np.searchsorted(text.starts, starts, side="right") - 1
 
     def _pieces_of(self, index: int) -> tuple[EncodedText, np.ndarray, np.ndarray]:
-        """The text of the row at `index`; where its pieces start in there, and their lengths."""
+        """The text of the row at `index`; where its pieces start in there, and their lengths. A row of padding has none."""
+        if index < 0:
+            return self.texts[0], np.zeros(0, np.int64), np.zeros(0, np.int64)
         number = bisect.bisect_right(self.first, index) - 1
         index -= self.first[number]
         starts, lengths, _ = self.layouts[number].pieces(index, index + 1)

@@ -16,7 +16,7 @@ import numpy as np
 from common.files import write_whole
 from data.cleaning import Cleaner, Sample, Stage
 from data.dedup import sign
-from data.document import Document
+from data.document import Document, by_source
 from data.split import split_hash
 
 BLOCK_BYTES = 1 << 24  # of text, from which a block is whole
@@ -156,9 +156,8 @@ def make_blocks(
 ) -> list[Block]:
     """Documents that are in memory as cleaned blocks in `folder`, one of each source."""
     blocks = []
-    for number, source in enumerate(sorted({document.source for document in documents})):
+    for number, (source, of_source) in enumerate(sorted(by_source(documents).items())):
         path, cleaner = folder / f"{held_out}-{number}.npz", Cleaner(clean)
-        of_source = [document for document in documents if document.source == source]
         write_signed(path, list(cleaner.clean(of_source)), cleaner.stages, with_minhash)
         blocks.append(Block(path, source, held_out))
     return blocks

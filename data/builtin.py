@@ -124,6 +124,7 @@ def read_builtin(source: str) -> Iterator[Document]:
     Raises:
         ConfigError: no such corpus; the message lists them.
     """
+    require(not source.endswith("/"), f"data={source!r} names no part; leave out the / at its end")
     corpus, _, part = source.partition("/")
     return choose(BUILTIN, corpus, "data")(part)
 

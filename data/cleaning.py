@@ -79,7 +79,7 @@ STEPS: dict[str, Step] = {
         quality.at_most(quality.repeated(quality.lines_of)), "0.3", "largest share of repeated lines (Gopher)"
     ),
     "repeated_line_chars": Step(
-        quality.at_most(quality.repeated_characters(quality.lines_of)),
+        quality.at_most(quality.repeated(quality.lines_of, len)),
         "0.2",
         "largest share of characters in repeated lines (Gopher)",
     ),
@@ -87,7 +87,7 @@ STEPS: dict[str, Step] = {
         quality.at_most(quality.repeated(quality.paragraphs_of)), "0.3", "largest share of repeated paragraphs (Gopher)"
     ),
     "repeated_paragraph_chars": Step(
-        quality.at_most(quality.repeated_characters(quality.paragraphs_of)),
+        quality.at_most(quality.repeated(quality.paragraphs_of, len)),
         "0.2",
         "largest share of characters in repeated paragraphs (Gopher)",
     ),

@@ -16,7 +16,7 @@ from data.tokenizer import TokenizerConfig
 
 # By the name in `data.on_end`: whether a row may be seen more than once.
 ON_END = {"repeat": True, "stop": False}
-# What matters in training; all other fields have done their work once text is tokens.
+# What no prepared token depends on, or is kept apart.
 TRAINING_FIELDS = (
     "train",
     "label_field",
@@ -148,6 +148,13 @@ def require_weights(weights: Sequence[float], sources: Sequence[str], section: s
         not weights or len(weights) == len(sources),
         f"{section}weights={weights} must be one number for each of the {len(sources)} sources of data.train",
     )
+
+
+def require_defaults(data: DataConfig, names: Sequence[str], why: str) -> None:
+    """Raises ConfigError where a setting that has no say is not its default, which follows `why` in the message."""
+    for name in names:
+        value, default = getattr(data, name), getattr(DataConfig, name)
+        require(value == default, f"data.{name}={value!r} {why} {default!r}")
 
 
 def preparation_options(data: DataConfig, tokenizer: TokenizerConfig | None) -> dict[str, Any]:

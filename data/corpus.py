@@ -16,19 +16,18 @@ from data.blocks import make_blocks
 from data.builtin import attribution
 from data.cache import Cache, code_hash
 from data.config import DataConfig, default_options, preparation_options, require_weights
-from data.document import Document
+from data.document import Document, by_source
 from data.encoded import EncodedText, document_sizes, encode_texts, text_hashes, tokens_key
 from data.folds import split_fold
 from data.mapped import join, temporary_folder
 from data.prepared import is_prepared, read_prepared, refuse_other_options, refuse_other_tokenizer
-from data.selection import select
+from data.sample import sample_texts
+from data.selection import DEDUP, select
 from data.skipped import Skipped
 from data.sources import read_documents
 from data.split import split_documents
 from data.subword_sampling import SubwordSampling
 from data.tokenizer import Tokenizer, TokenizerConfig, train
-
-TOKENIZER_BYTES = 100_000_000  # of text that a tokenizer is trained on, where documents are in an order without meaning
 
 Texts = dict[str, list[str]]  # by source
 
@@ -42,7 +41,7 @@ class Corpus:
         origin: what a run's folder keeps of it: "sources" with their attribution, and the "fingerprint", a hash of every
             document and of the tokenizer; equal fingerprints mean equal batches.
         sources: those of the training text, as `data.weights` counts them.
-        skipped: what was left out as broken, to be told to the user; None: nothing may be.
+        skipped: what was left out as broken, to be told to the user.
         classes: names of the labels, where the documents have some.
         valid_documents: then, the documents of `valid`, by source.
     """
@@ -52,7 +51,7 @@ class Corpus:
     valid: Mapping[str, EncodedText]
     origin: Mapping[str, Any]
     sources: tuple[str, ...]
-    skipped: Skipped | None = None
+    skipped: Skipped = dataclasses.field(default_factory=Skipped)
     classes: tuple[str, ...] = ()
     valid_documents: Mapping[str, Sequence[Document]] = dataclasses.field(default_factory=dict)
 
@@ -110,23 +109,24 @@ def _open_prepared(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> 
 
 def _tokenize_sources(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Corpus:
     cache = Cache(Path(os.path.expanduser(data.cache_dir)))
-    skipped = Skipped() if data.skip_bad else None
+    skipped = Skipped(allowed=data.skip_bad)
     train_texts, valid_texts = read_texts(data, cache, skipped)
 
     if isinstance(tokenizer, TokenizerConfig):
         texts = sample_texts(train_texts, tokenizer.sample_bytes, data.keeps_order)
-        key = digest("tokenizer", repr(tokenizer), *texts)
+        key = digest("tokenizer", code_hash(), repr(tokenizer), *texts)
         model = cache.get(key) or cache.put(key, train(texts, tokenizer).model)
         tokenizer = Tokenizer(model)
 
     keys = []
 
-    def encode(by_source: Texts, sampling: SubwordSampling | None = None) -> dict[str, EncodedText]:
+    def encode(parts: Texts, sampling: SubwordSampling | None = None) -> dict[str, EncodedText]:
         encoded = {}
-        for source, texts in by_source.items():
+        for source, texts in parts.items():
             key = tokens_key(tokenizer, sampling, text_hashes(texts))
-            blob = cache.get(key) or cache.put(key, _to_blob(encode_texts(texts, tokenizer, sampling)))
             keys.append(key)
+            stored = digest(code_hash(), key)  # not in the fingerprint, which says what the text is
+            blob = cache.get(stored) or cache.put(stored, _to_blob(encode_texts(texts, tokenizer, sampling)))
             sizes = np.repeat(document_sizes(texts), 1 if sampling is None else sampling.copies)
             encoded[source] = dataclasses.replace(_from_blob(blob), sizes=sizes)
         return encoded
@@ -140,7 +140,7 @@ def _tokenize_sources(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) 
     return Corpus(tokenizer, encoded_train, encoded_valid, origin, data.train, skipped)
 
 
-def read_texts(data: DataConfig, cache: Cache, skipped: Skipped | None) -> tuple[Texts, Texts]:
+def read_texts(data: DataConfig, cache: Cache, skipped: Skipped) -> tuple[Texts, Texts]:
     """Texts to train on and to validate.
 
     Raises:
@@ -148,48 +148,16 @@ def read_texts(data: DataConfig, cache: Cache, skipped: Skipped | None) -> tuple
     """
     documents = list(read_documents(data.train, data.text_field, skipped))
     held_out = list(read_documents(data.valid, data.text_field, skipped)) if data.valid else None
-    return (_split if data.keeps_order else _select)(documents, held_out, data, cache)
-
-
-def sample_texts(by_source: Texts, most: int | None, keeps_order: bool) -> list[str]:
-    """Texts of some `most` bytes, chosen by hash, each source with its share.
-
-    None: TOKENIZER_BYTES, or all where they keep the order of the sources.
-    """
-    if keeps_order and most is not None:
-        by_source = {source: sorted(texts, key=digest) for source, texts in by_source.items()}
-    sizes = [document_sizes(texts) for texts in by_source.values()]
-    counts = sample_counts(sizes, most or (None if keeps_order else TOKENIZER_BYTES))
-    return [text for texts, count in zip(by_source.values(), counts, strict=True) for text in texts[:count]]
-
-
-def sample_counts(sizes: Sequence[np.ndarray], most: int | None) -> list[int]:
-    """How many texts of each source, from its first, make some `most` bytes together, where each source has its share.
-
-    `sizes`: bytes of each text of each source. That is a random sample where texts are in the order of a hash. None: all.
-    """
-    share = 1 if most is None else min(1, most / sum(int(each.sum()) for each in sizes))
-    return [
-        min(len(each), 1 + int(np.searchsorted(np.cumsum(each), share * each.sum()))) if len(each) else 0
-        for each in sizes
-    ]
-
-
-def _split(documents: list[Document], held_out: list[Document] | None, data: DataConfig, _) -> tuple[Texts, Texts]:
-    """Texts to train on and to validate, in the order of the sources."""
-
-    def by_source(side: list[Document]) -> Texts:
-        texts: Texts = {}
-        for document in side:
-            texts.setdefault(document.source, []).append(document.text)
-        return texts
-
+    if not data.keeps_order:
+        return _select(documents, held_out, data, cache)
     if data.folds:
-        sources = [document.source for document in documents]
-        documents, held_out = split_fold(documents, sources, data.folds, data.fold)
-    elif held_out is None:
-        documents, held_out = split_documents(documents, data.valid_fraction)
-    return by_source(documents), by_source(held_out)
+        sides = split_fold(documents, [document.source for document in documents], data.folds, data.fold)
+    else:
+        sides = split_documents(documents, data.valid_fraction) if held_out is None else (documents, held_out)
+    train_texts, valid_texts = (
+        {source: [document.text for document in part] for source, part in by_source(side).items()} for side in sides
+    )
+    return train_texts, valid_texts
 
 
 def _select(
@@ -206,7 +174,7 @@ def _select(
             blocks = [
                 block
                 for side, is_valid in given
-                for block in make_blocks(side, is_valid, data.clean, data.dedup == "near", folder)
+                for block in make_blocks(side, is_valid, data.clean, DEDUP[data.dedup].needs_minhash, folder)
             ]
             selection = select(blocks, data.dedup, data.valid_fraction, folder)
             sides = [

@@ -43,13 +43,6 @@ class Signatures:
         return len(self.text)
 
 
-def concatenate(parts: Sequence[Signatures]) -> Signatures:
-    """The signatures of several partitions, one after the other."""
-    return Signatures(
-        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in dataclasses.fields(Signatures))
-    )
-
-
 def sign(texts: Iterable[str], ngram: int = NGRAM, with_minhash: bool = True) -> Signatures:
     """The signatures of texts; each depends on its text and `ngram` alone.
 
@@ -143,30 +136,12 @@ def similarity(minhash_a: np.ndarray, minhash_b: np.ndarray) -> np.ndarray:
     return (agreeing - 1 / 256) / (1 - 1 / 256)
 
 
-@dataclasses.dataclass(frozen=True)
-class Duplicates:
-    """What stays of N documents.
-
-    Attributes:
-        kept_copy: int64 [N]: the document that stays for each; its own number if it stays itself.
-        exact: bool [N]: dropped, and another document with the same normalised text comes before it; those that are
-            dropped and not exact are near copies.
-    """
-
-    kept_copy: np.ndarray
-    exact: np.ndarray
-
-    @property
-    def kept(self) -> np.ndarray:
-        """bool [N]."""
-        return self.kept_copy == np.arange(len(self.kept_copy))
-
-
 def find_duplicates(
     signatures: Signatures, threshold: float | None = 0.8, held_out: np.ndarray | None = None
-) -> Duplicates:
-    """Which documents stay: of a cluster the one that is held out, if any, and then the one with the lowest `content`.
+) -> np.ndarray:
+    """Which document stays for each, int64 [N]: itself, or a copy of it.
 
+    Of a cluster that is the one that is held out, if any, and then the one with the lowest `content`.
     A cluster is what similar pairs connect, so two of its ends may be less similar than the threshold. Which text
     stays does not depend on the order of the documents; of documents equal to the letter, the first does. Many documents
     that are alike, but not enough, cost time: pairs in one bucket are all compared.
@@ -182,24 +157,18 @@ def find_duplicates(
     require(threshold is None or 0 < threshold <= 1, f"threshold={threshold} must be above 0 and at most 1")
     total = len(signatures)
     in_training = np.zeros(total, bool) if held_out is None else ~np.asarray(held_out, bool)
-    by_rank = np.lexsort((signatures.text, signatures.content[:, 1], signatures.content[:, 0], in_training))
-    rank = np.empty(total, np.int64)
-    rank[by_rank] = np.arange(total)
-
-    by_content = np.lexsort((rank, signatures.content[:, 1], signatures.content[:, 0]))
+    by_content = np.lexsort((signatures.text, in_training, signatures.content[:, 1], signatures.content[:, 0]))
     content = signatures.content[by_content]
     is_first = np.ones(total, bool)
     is_first[1:] = (content[1:] != content[:-1]).any(axis=1)
-    kept_copy = np.empty(total, np.int64)
-    kept_copy[by_content] = by_content[is_first][np.cumsum(is_first) - 1]
-    exact = kept_copy != np.arange(total)
-
+    firsts, kept_copy = by_content[is_first], np.empty(total, np.int64)
+    kept_copy[by_content] = firsts[np.cumsum(is_first) - 1]
     if threshold is not None:
-        distinct = by_rank[~exact[by_rank]]  # so the lowest number in a cluster is the one that stays
+        distinct = firsts[np.argsort(in_training[firsts], kind="stable")]  # of a cluster, the first in here stays
         stays = np.arange(total)
         stays[distinct] = distinct[_clusters(signatures.minhash, distinct, threshold)]
         kept_copy = stays[kept_copy]
-    return Duplicates(kept_copy, exact)
+    return kept_copy
 
 
 def rows_for(threshold: float) -> int:

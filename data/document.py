@@ -1,6 +1,8 @@
 """The unit of text that everything else in `data/` speaks of."""
 
 import dataclasses
+from collections.abc import Iterable
+from typing import TypeVar
 
 from common.errors import UserError
 
@@ -18,6 +20,17 @@ class Document:
     text: str
     source: str
     key: str | None = None
+
+
+D = TypeVar("D", bound=Document)
+
+
+def by_source(documents: Iterable[D]) -> dict[str, list[D]]:
+    """The documents of each source, both in the order in which they come."""
+    parts: dict[str, list[D]] = {}
+    for document in documents:
+        parts.setdefault(document.source, []).append(document)
+    return parts
 
 
 def check_characters(text: str) -> None:

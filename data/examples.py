@@ -1,29 +1,27 @@
 """Examples: rows of sources, read by their form and turned into a corpus, for tasks that learn from more than text."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from common.errors import UserError, require
 from common.files import digest
-from common.packages import MissingPackage
 from data.builtin import attribution
-from data.config import DataConfig
+from data.config import DataConfig, require_defaults
 from data.corpus import Corpus, load_corpus
+from data.document import by_source
 from data.encoded import EncodedText, document_sizes, join_pieces
 from data.files import endings
 from data.folds import split_fold
 from data.forms import FORMS, Example, Form
-from data.hub import PREFIX, read_hub_rows
 from data.prepared import is_prepared
-from data.readers import FORMATS, Rows
-from data.skipped import Report, Skipped, stop, tell_skipped
-from data.sources import find_files, require_text
+from data.readers import FORMATS
+from data.skipped import STOP, Report, Skipped, reported, tell_skipped
+from data.sources import counted, names_in, open_rows
 from data.split import split_documents
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 
 Say = Callable[[str], None]
-TABLES = (".jsonl", ".csv", ".parquet")  # the formats whose rows have fields
 
 
 def load(
@@ -47,7 +45,7 @@ def load_examples(
             that no training example has; a class without any; fewer than two.
     """
     _refuse_settings_of_text(data)
-    skipped = Skipped() if data.skip_bad else None
+    skipped = Skipped(allowed=data.skip_bad)
     examples = list(read_examples(data.train, form, data, skipped))
     held_out = list(read_examples(data.valid, form, data, skipped)) if data.valid else None
     if data.folds:
@@ -67,13 +65,8 @@ def load_examples(
 
 
 def _refuse_settings_of_text(data: DataConfig) -> None:
-    plain = {"clean": (), "dedup": "none", "augment": (), "subword_sampling": 0.0}
-    for name, value in plain.items():
-        given = getattr(data, name)
-        require(
-            given == value,
-            f"data.{name}={given!r} is for text alone, and this task learns examples; leave it {value!r}",
-        )
+    why = "is for text alone, and this task learns examples; leave it"
+    require_defaults(data, ("clean", "dedup", "augment", "subword_sampling"), why)
     require(data.packing != "contiguous", "data.packing='contiguous' cuts texts, and examples are whole; set pad")
 
 
@@ -121,14 +114,6 @@ def _arrays(text: EncodedText) -> list[np.ndarray]:
     return [array for array in (text.tokens, text.starts, text.labels, text.marks) if array is not None]
 
 
-def by_source(examples: Iterable[Example]) -> dict[str, list[Example]]:
-    """The examples of each source, in the order of the sources."""
-    parts: dict[str, list[Example]] = {}
-    for example in examples:
-        parts.setdefault(example.source, []).append(example)
-    return parts
-
-
 def encode_sources(
     sources: Mapping[str, Sequence[Example]],
     form: Form,
@@ -155,30 +140,23 @@ def encode_sources(
     return texts
 
 
-def read_examples(
-    sources: Sequence[str], form: Form, data: DataConfig, skipped: Skipped | None = None
-) -> Iterator[Example]:
+def read_examples(sources: Sequence[str], form: Form, data: DataConfig, skipped: Skipped = STOP) -> Iterator[Example]:
     """The examples of every source, in order.
 
     Args:
-        skipped: takes what is broken, which is then left out; None: the first of it is an error.
+        skipped: takes what is broken, which is then left out, if it may be.
 
     Raises:
         ConfigError: a source that names nothing, or that has no examples of this form.
         UserError: what cannot be read, with file and row; a source without examples.
     """
-    report = stop if skipped is None else skipped.add
     for source in sources:
-        count = 0
-        for example in _read_source(source, form, data, report):
-            count += 1
-            yield example
-        require_text(source, count, skipped)
+        yield from counted(source, _read_source(source, form, data, skipped.add), skipped)
 
 
 def read_all(sources: Sequence[str], form: Form, data: DataConfig, say: Say) -> list[Example]:
     """The same as a list; `say` is told of what was left out, as `data.skip_bad` has it."""
-    skipped = Skipped() if data.skip_bad else None
+    skipped = Skipped(allowed=data.skip_bad)
     examples = list(read_examples(sources, form, data, skipped))
     tell_skipped(skipped, lambda message: say(f"warning: {message}"))
     return examples
@@ -192,9 +170,11 @@ def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> I
             yield Example(document.text, source, document.key, values, source)
         return
     columns = [getattr(data, f"{name}_field") for name in form.fields]
-    for name in [None] if source.startswith(PREFIX) else find_files(source):
-        try:
-            rows, place = _read_rows(source, name, columns, report)
+    for name in names_in(source):
+        with reported(report):
+            if name is not None:
+                _require_fields(name, columns)
+            rows, place = open_rows(source, name, columns, report)
             for number, row in rows:
                 where = f"{place} {number}"
                 try:
@@ -202,21 +182,14 @@ def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> I
                 except UserError as error:
                     report(UserError(f"{where}: {error}"))
                 else:
-                    key = None if form.key is None else form.key(values)
-                    yield Example(form.text(values), source, key, values, where)
-        except MissingPackage:
-            raise
-        except UserError as error:  # of the file, or its rest
-            report(error)
+                    text = form.text(values)
+                    key = text if form.key is None else form.key(values)
+                    yield Example(text, source, key, values, where)
 
 
-def _read_rows(source: str, name: str | None, columns: Sequence[str], report: Report) -> tuple[Rows, str]:
-    """The numbered rows of a file of a source (of a data set, by None), and what stands before their numbers."""
-    if name is None:
-        return read_hub_rows(source, columns), f"{source}, row"
-    kind, _ = endings(name)
-    if kind not in TABLES:
-        wanted = " and ".join(repr(column) for column in columns)
-        raise UserError(f"{name}: examples are read from {', '.join(TABLES)}; give one of these, with {wanted}")
-    read, unit, _ = FORMATS[kind]
-    return read(name, columns, report), f"{name}, {unit}"
+def _require_fields(name: str, columns: Sequence[str]) -> None:
+    """Raises UserError where a file is of a format whose rows have no fields."""
+    tables = [ending for ending, each in FORMATS.items() if each.has_fields]
+    if endings(name)[0] not in tables:
+        wanted = " and ".join(map(repr, columns))
+        raise UserError(f"{name}: examples are read from {', '.join(tables)}; give one of these, with {wanted}")

@@ -10,14 +10,13 @@ SPLIT is what follows the last colon; "train" where there is none.
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from common.errors import ConfigError, UserError, choose
 from common.packages import import_package
 from data.files import guarded, reason
-from data.readers import Rows, check_texts, no_column
-from data.skipped import Report, stop
+from data.readers import Rows, require_columns
 
 PREFIX = "hf:"
 SAVED = ("state.json", "dataset_dict.json")  # one of them is in what save_to_disk wrote
@@ -56,38 +55,20 @@ def parse_hub(source: str) -> HubName:
     return HubName("/".join(parts[:2]), "/".join(parts[2:]) or None, split or None, False)
 
 
-def read_hub(source: str, field: str, report: Report = stop) -> Iterator[str]:
-    """The texts in a field of a data set, read as a stream, in order.
-
-    Raises:
-        ConfigError: no such split or data set.
-        UserError: it cannot be read, or lacks the field; by `report`, if it stops: a row is no text.
-        MissingPackage: `datasets` is not installed.
-    """
-    rows = ((number, text) for number, (text,) in read_hub_rows(source, [field]))
-    try:
-        yield from check_texts(rows, field, f"{source}, row", report)
-    except UserError as error:  # of the rest
-        report(error)
-
-
 def read_hub_rows(source: str, fields: Sequence[str]) -> Rows:
     """What stands in these fields of a data set, read as a stream, in order.
 
     Raises:
-        ConfigError, UserError, MissingPackage: as `read_hub`.
+        ConfigError: no such split or data set.
+        UserError: it, or the rest of it, cannot be read, or lacks a field.
+        MissingPackage: `datasets` is not installed.
     """
     rows = _open(source)
-    names = rows.column_names
-    for field in fields if names is not None else ():
-        if field not in names:
-            raise UserError(f"{source}: {no_column(field, names)}")
-    if names is not None:
+    if rows.column_names is not None:
+        require_columns(source, fields, rows.column_names)
         rows = rows.select_columns(list(fields))
     for number, row in enumerate(guarded(rows, f"{source}, row"), 1):
-        for field in fields:
-            if field not in row:
-                raise UserError(f"{source}, row {number}: {no_column(field, row)}")
+        require_columns(f"{source}, row {number}", fields, row)
         yield number, [row[field] for field in fields]
 
 

@@ -6,15 +6,12 @@ import dataclasses
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from common.errors import UserError
 from common.files import UNFINISHED, remove_unfinished
-
-if TYPE_CHECKING:
-    from data.corpus import EncodedText
+from data.encoded import EncodedText
 
 WINDOW = 1 << 18  # documents, or rows, that are looked through at a time
 
@@ -66,7 +63,7 @@ def _full_disk() -> Iterator[None]:
 class JoinedTokens:
     """The tokens of several texts as one line, for reading slices that lie in one of them."""
 
-    def __init__(self, texts: Sequence["EncodedText"], first: np.ndarray):
+    def __init__(self, texts: Sequence[EncodedText], first: np.ndarray):
         self._texts, self._first = texts, first.tolist()
 
     def __len__(self) -> int:
@@ -77,7 +74,7 @@ class JoinedTokens:
         return self._texts[text].tokens[at.start - self._first[text] : at.stop - self._first[text]]
 
 
-def join(texts: Sequence["EncodedText"]) -> "EncodedText":
+def join(texts: Sequence[EncodedText]) -> EncodedText:
     """The documents of all texts, one text after the other, as one text. Their tokens stay where they are."""
     if len(texts) == 1:
         return texts[0]

@@ -7,9 +7,9 @@ from pathlib import Path
 from common.errors import UserError
 from data.cleaning import Cleaner
 from data.config import DataConfig
-from data.corpus import Texts
+from data.document import by_source
 from data.encoded import EncodedText, encode_texts
-from data.examples import Say, by_source, encode_sources, read_examples
+from data.examples import Say, encode_sources, read_examples
 from data.forms import Example, Form
 from data.prepared import is_prepared, read_prepared, refuse_other_tokenizer
 from data.skipped import Skipped
@@ -17,7 +17,7 @@ from data.sources import read_documents
 from data.tokenizer import Tokenizer
 
 
-def load_texts(data: DataConfig, tokenizer: Tokenizer) -> tuple[dict[str, EncodedText], Skipped | None]:
+def load_texts(data: DataConfig, tokenizer: Tokenizer) -> tuple[dict[str, EncodedText], Skipped]:
     """What `data.valid` names, by source: cleaned as `data.clean` says, with all copies; of a prepared folder, what validates.
 
     Returns:
@@ -30,24 +30,23 @@ def load_texts(data: DataConfig, tokenizer: Tokenizer) -> tuple[dict[str, Encode
         folder = Path(os.path.expanduser(data.valid[0]))
         prepared = read_prepared(folder)
         refuse_other_tokenizer(folder, prepared.tokenizer, tokenizer)
-        return dict(prepared.valid), None
-    skipped = Skipped() if data.skip_bad else None
-    by_source: Texts = {}
-    for document in Cleaner(data.clean).clean(read_documents(data.valid, data.text_field, skipped)):
-        by_source.setdefault(document.source, []).append(document.text)
-    if not by_source:
+        return dict(prepared.valid), Skipped()
+    skipped = Skipped(allowed=data.skip_bad)
+    found = by_source(Cleaner(data.clean).clean(read_documents(data.valid, data.text_field, skipped)))
+    if not found:
         raise UserError(f"data.clean leaves nothing of {', '.join(data.valid)}; give more text, or other steps")
-    return {source: encode_texts(texts, tokenizer) for source, texts in by_source.items()}, skipped
+    texts = {source: encode_texts([each.text for each in documents], tokenizer) for source, documents in found.items()}
+    return texts, skipped
 
 
 def load_held_out(
     data: DataConfig, form: Form, tokenizer: Tokenizer, classes: Sequence[str], say: Say
-) -> tuple[dict[str, EncodedText], dict[str, list[Example]], Skipped | None]:
+) -> tuple[dict[str, EncodedText], dict[str, list[Example]], Skipped]:
     """What `data.valid` names, by source: as tokens with labels, and the examples themselves; and what was left out.
 
     Raises:
         ConfigError, UserError: as `load_examples`.
     """
-    skipped = Skipped() if data.skip_bad else None
+    skipped = Skipped(allowed=data.skip_bad)
     examples = by_source(read_examples(data.valid, form, data, skipped))
     return encode_sources(examples, form, tokenizer, classes, data, say), examples, skipped

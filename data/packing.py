@@ -6,14 +6,12 @@ A layout holds arrays of offsets, never the rows themselves; a row is laid out w
 import bisect
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from data.encoded import EncodedText
 from data.mapped import WINDOW, write_mapped
-
-if TYPE_CHECKING:
-    from data.corpus import EncodedText
 
 # The pieces of some rows, in order: where each starts in the tokens, int64 [P], its length, [P]; how many each row has, [R].
 Pieces = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -71,17 +69,17 @@ class StreamRows:
         return starts, np.diff(starts, append=end), np.bincount(rows, minlength=last - first)
 
 
-def contiguous(text: "EncodedText", sequence_length: int) -> StreamRows:
+def contiguous(text: EncodedText, sequence_length: int) -> StreamRows:
     """The text as a stream, as nanoGPT cuts it; only the last row may have padding."""
     return StreamRows(text.starts, text.num_tokens, sequence_length)
 
 
-def pad(text: "EncodedText", sequence_length: int) -> ListedRows:
+def pad(text: EncodedText, sequence_length: int) -> ListedRows:
     """One document a row, filled up with padding; a longer one is cut into as many rows as it takes."""
     return _write_down((*pieces, np.ones(len(pieces[0]), np.int64)) for pieces in _cut_documents(text, sequence_length))
 
 
-def best_fit(text: "EncodedText", sequence_length: int) -> ListedRows:
+def best_fit(text: EncodedText, sequence_length: int) -> ListedRows:
     """Whole documents, packed best-fit decreasing: each, from the longest on, goes into the row that it fills best.
 
     A document longer than a row is cut into rows first. `WINDOW` documents are packed at a time.
@@ -97,7 +95,7 @@ def best_fit(text: "EncodedText", sequence_length: int) -> ListedRows:
 
 
 # By the name in `data.packing`.
-PACKINGS: dict[str, Callable[["EncodedText", int], Layout]] = {
+PACKINGS: dict[str, Callable[[EncodedText, int], Layout]] = {
     "best_fit": best_fit,
     "contiguous": contiguous,
     "pad": pad,
@@ -145,7 +143,7 @@ def best_fit_decreasing(lengths: np.ndarray, size: int) -> np.ndarray:
     return rows
 
 
-def _cut_documents(text: "EncodedText", sequence_length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _cut_documents(text: EncodedText, sequence_length: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Starts and lengths of the documents, window by window; those that are longer than a row come in several pieces."""
     for first in range(0, len(text.starts), WINDOW):
         bounds = np.asarray(text.starts[first : first + WINDOW + 1], np.int64)

@@ -16,8 +16,8 @@ from data.document import Document
 from data.files import is_url
 from data.groups import in_groups
 from data.runners import Piece, Runner
-from data.skipped import Skipped, stop
-from data.sources import find_files, is_of_files, read_from, require_text
+from data.skipped import Skipped
+from data.sources import names_in, read_from, require_text
 
 # Told how far a stage is: its name, documents and bytes so far.
 Tell = Callable[[str, int, int], None]
@@ -112,26 +112,24 @@ def read_sources(
     Raises:
         ConfigError, UserError: what cannot be read, by its place; of this stage nothing is kept then.
     """
-    reading, hashes, found = Reading(), {}, {}
+    reading, hashes, skipped = Reading(), {}, {}
     parts = [(part, held_out) for source, held_out in sources for part in find_parts(source, reader.block_bytes)]
     try:
         pieces = run([reader.piece(work, part) for part, _ in parts])
         for (part, held_out), piece in zip(parts, pieces, strict=True):
             record = json.loads(piece.path.read_text())
-            name = record["source"]
+            name = part.source
             facts = reading.sources.setdefault(name, {"attribution": attribution(name), "documents": 0, "bytes": 0})
-            count, skipped = found.setdefault(part.source, (0, Skipped()))
             for file in record["files"]:
                 hashes.setdefault(name, []).append(file["sha256"])
                 facts["documents"] += file["documents"]
                 facts["bytes"] += file["bytes"]
-                count, skipped = count + file["documents"], skipped + Skipped(**file["skipped"])
-            found[part.source] = count, skipped
+                skipped[name] = skipped.get(name, Skipped()) + Skipped(**file["skipped"])
             reading.blocks += [{**block, "source": name, "held_out": held_out} for block in record["blocks"]]
             tell("reading", reading.documents, reading.bytes)
-        for source, (count, skipped) in found.items():
-            require_text(source, count, skipped)
-            reading.skipped += skipped
+        for name, facts in reading.sources.items():
+            require_text(name, facts["documents"], skipped[name])
+            reading.skipped += skipped[name]
     except UserError:
         for pattern in ("read-*", "raw-*"):
             for path in work.glob(pattern):
@@ -148,37 +146,42 @@ def find_parts(source: str, size: int) -> list[Part]:
     Raises:
         ConfigError, UserError: it cannot be found; see `find_files`.
     """
-    if not is_of_files(source):
-        return [Part(source, (None,), None)]
-    names = find_files(source)
-    if any(map(is_url, names)):
+    names = names_in(source)
+    if any(name is None or is_url(name) for name in names):
         return [Part(source, (name,), None) for name in names]
-    known = [(status.st_size, status.st_mtime_ns, status.st_ino) for status in map(os.stat, names)]
-    groups = in_groups(zip(names, known, strict=True), lambda file: file[1][0], size)
+    groups = in_groups(zip(names, map(_state, names), strict=True), lambda file: file[1][0], size)
     return [Part(source, *zip(*group, strict=True)) for group in groups]
+
+
+def _state(name: str) -> tuple[int, int, int]:
+    """Size, time of change and number of a file; zeros of one that is not there or not to be seen: reading it tells why."""
+    try:
+        status = os.stat(name)
+    except OSError:
+        return 0, 0, 0
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def read_part(path: Path, part: Part, reader: Reader) -> None:
     """Reads a part into blocks beside `path`, and then writes there, as JSON, what it was.
 
-    "source"; "files": documents, bytes, a hash of the texts and what was skipped, of each; "blocks": a name, documents and
+    "files": documents, bytes, a hash of the texts and what was skipped, of each; "blocks": a name, documents and
     bytes of each. A block is named after its content, so that one that is cleaned already is not written once more.
 
     Raises:
         UserError: what cannot be read, with file and line.
     """
-    record: dict[str, Any] = {"source": part.source, "files": [], "blocks": []}
+    record: dict[str, list[dict[str, Any]]] = {"files": [], "blocks": []}
 
     def documents() -> Iterator[tuple[Document, bytes]]:
         for name in part.names:
-            skipped, seen, size, count = Skipped(), Digest(), 0, 0
-            for document in read_from(part.source, name, reader.field, skipped.add if reader.skip_bad else stop):
+            skipped, seen, size, count = Skipped(allowed=reader.skip_bad), Digest(), 0, 0
+            for document in read_from(part.source, name, reader.field, skipped.add):
                 text = document.text.encode()
                 seen.add(text)
                 size, count = size + len(text), count + 1
-                record["source"] = document.source
                 yield document, text
-            of_file = {"documents": count, "bytes": size, "sha256": seen.hex, "skipped": dataclasses.asdict(skipped)}
+            of_file = {"documents": count, "bytes": size, "sha256": seen.hex, "skipped": skipped.facts}
             record["files"].append(of_file)
 
     for block in in_groups(documents(), lambda pair: len(pair[1]), reader.block_bytes):

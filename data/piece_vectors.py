@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from common.errors import UserError
+from data.hf_tokenizer import HfTokenizer
+from data.tokenizer import Tokenizer
 from data.word_vectors import Entry
 
 BATCH = 4096  # words that are tokenized together
@@ -34,8 +36,8 @@ class PieceVectors:
         return f"{known}, {self.parts:,} parts of some, {random:,} random"
 
 
-def piece_vectors(entries: Iterable[Entry], tokenizer, rows: int, seed: int) -> PieceVectors:
-    """Vectors for the pieces of a tokenizer (`Tokenizer`, or another with its interface), as an embedding table of `rows` rows.
+def piece_vectors(entries: Iterable[Entry], tokenizer: Tokenizer | HfTokenizer, rows: int, seed: int) -> PieceVectors:
+    """Vectors for the pieces of a tokenizer, as an embedding table of `rows` rows.
 
     A piece that is a word has its vector, or that of the word in lower case; any other piece the mean of the vectors of the
     words that it is a part of when they are tokenized; and one that is in none is drawn from a normal distribution with the

@@ -24,7 +24,7 @@ from data.parts import Reader, Reading, Tell, raw_path, read_sources
 from data.prepared import is_prepared, write_manifest
 from data.report import write_report
 from data.runners import Piece, Runner, in_process
-from data.selection import Selection, select
+from data.selection import DEDUP, Selection, select
 from data.shards import SHARD_TOKENS
 from data.tokenizer import Tokenizer, TokenizerConfig
 from data.tokens import Written, plan_stretches, train_tokenizer, write_splits
@@ -75,7 +75,7 @@ def read_and_clean(
     data: DataConfig, code: str, work: Path, run: Runner, tell: Tell, block_bytes: int
 ) -> tuple[Reading, list[Block]]:
     """Reads all sources, and then cleans and signs what was read, block by block."""
-    with_minhash = data.dedup == "near"
+    with_minhash = DEDUP[data.dedup].needs_minhash
     cleaned = f"clean-{digest(code, repr((data.clean, with_minhash)))[:16]}"
     reader = Reader(data.text_field, data.skip_bad, block_bytes, cleaned, code)
     train_side = False if data.valid else None
@@ -105,7 +105,7 @@ def describe(
     read = Stage("read", reading.documents, reading.documents, reading.bytes, reading.bytes)
     return {
         "sources": reading.sources,
-        "skipped": dataclasses.asdict(reading.skipped) if data.skip_bad else None,
+        "skipped": reading.skipped.facts if data.skip_bad else None,
         "stages": [dataclasses.asdict(stage) for stage in (read, *selection.stages)],
         "tokenizer": {"vocab_size": tokenizer.vocab_size, "dtype": token_dtype(tokenizer.vocab_size).name},
         "splits": {split: {source: part.facts for source, part in parts.items()} for split, parts in written.items()},

@@ -6,6 +6,7 @@ The rules are those of Gopher (Rae et al. 2021, arXiv:2112.11446, appendix A) an
 """
 
 import functools
+import operator
 import re
 from collections.abc import Callable
 
@@ -28,20 +29,18 @@ Measure = Callable[[str], float]
 
 def at_least(measure: Measure) -> Make:
     """The maker of a step that drops a text of which the measure is below the step's value."""
-
-    def make(value: str) -> Function:
-        bound = number(value)
-        return lambda text: text if measure(text) >= bound else None
-
-    return make
+    return _keeping(measure, operator.ge)
 
 
 def at_most(measure: Measure) -> Make:
     """The maker of a step that drops a text of which the measure is above the step's value."""
+    return _keeping(measure, operator.le)
 
+
+def _keeping(measure: Measure, holds: Callable[[float, float], bool]) -> Make:
     def make(value: str) -> Function:
         bound = number(value)
-        return lambda text: text if measure(text) <= bound else None
+        return lambda text: text if holds(measure(text), bound) else None
 
     return make
 
@@ -101,7 +100,7 @@ SYMBOL = re.compile(r"#|\.{3,}|…+")
 
 def symbols(text: str) -> float:
     """Number signs and ellipses for each unit."""
-    count = sum(1 for _ in SYMBOL.finditer(text))
+    count = len(SYMBOL.findall(text))
     return count / len(units(text)) if len(units(text)) else float(count)
 
 
@@ -146,23 +145,13 @@ def ellipses(text: str) -> float:
     return _share(sum(line.endswith(ELLIPSIS) for line in lines), len(lines))
 
 
-def repeated(parts_of: Callable[[str], list[str]]) -> Measure:
-    """The share of parts that came before in the same text."""
+def repeated(parts_of: Callable[[str], list[str]], size: Callable[[str], int] = lambda part: 1) -> Measure:
+    """The share of parts that came before in the same text, each counted by its size."""
 
     def measure(text: str) -> float:
         parts = parts_of(text)
-        return _share(len(parts) - len(set(parts)), len(parts))
-
-    return measure
-
-
-def repeated_characters(parts_of: Callable[[str], list[str]]) -> Measure:
-    """The share of characters that are in parts that came before in the same text."""
-
-    def measure(text: str) -> float:
-        parts = parts_of(text)
-        total = sum(map(len, parts))
-        return _share(total - sum(map(len, set(parts))), total)
+        total = sum(map(size, parts))
+        return _share(total - sum(map(size, set(parts))), total)
 
     return measure
 
@@ -193,9 +182,9 @@ BOILERPLATE = re.compile(
 boilerplate = _kept_lines(lambda line: BOILERPLATE.search(line) is None)
 
 
-def without(*needles: str) -> Function:
-    """Drops a text that has one of `needles`, whatever its case."""
-    return lambda text: None if any(needle in text.lower() for needle in needles) else text
+def without(needle: str) -> Function:
+    """Drops a text that has `needle` in it, whatever its case."""
+    return lambda text: None if needle in text.lower() else text
 
 
 # N-grams.

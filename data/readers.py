@@ -4,15 +4,15 @@ import csv
 import functools
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from common.errors import UserError
-from common.packages import MissingPackage, import_package
+from common.packages import import_package
 from data.document import check_characters
 from data.files import COMPRESSIONS, bare_name, endings, guarded, open_binary, reason, through
 from data.lines import check_utf8, read_lines
-from data.skipped import Report, stop
+from data.skipped import STOP, Report
 
 Numbered = Iterator[tuple[int, Any]]  # what stands in the text's place of a line or row, with its number, from 1
 Rows = Iterator[tuple[int, Sequence[Any]]]  # the same of several fields
@@ -25,28 +25,25 @@ FIELD_REMEDY = "or name another field: --config.data.text_field=NAME (of labels:
 class Format(NamedTuple):
     read: Callable[[str, Sequence[str], Report], Rows]  # (file, fields, report)
     unit: str  # what is numbered
+    has_fields: bool = True  # whether a row has several
     packed: bool = True  # whether it is read out of compressed files
 
 
-def read_file(name: str, field: str = "text", report: Report = stop) -> Iterator[str]:
-    """The texts of a file, in order, in the format that its ending tells; plain text where it tells none.
+def read_rows(name: str, fields: Sequence[str], report: Report) -> tuple[Rows, str]:
+    """The numbered rows of a file in the format that its ending tells, text where it tells none; and what to call a row.
+
+    That is what stands before its number in a message, such as `a.csv, line`.
 
     Raises:
-        UserError: by `report`, if it stops: a line, a row or the file cannot be read; the message names it.
+        UserError: the file, or its rest, cannot be read; by `report`, if it stops, a line or row. The message names it.
         MissingPackage: a package is needed to read it.
     """
     form, packed = endings(name)
-    read, unit, may_be_packed = FORMATS.get(form, FORMATS[".txt"])
-    try:
-        if packed and not may_be_packed:
-            tool = COMPRESSIONS[packed].command
-            raise UserError(f"{name}: {form} is not read out of {packed}; unpack it first, with {tool} -d")
-        texts = ((number, text) for number, (text,) in read(name, [field], report))
-        yield from check_texts(texts, field, f"{name}, {unit}", report)
-    except MissingPackage:
-        raise
-    except UserError as error:  # of the file, or its rest
-        report(error)
+    read, unit, _, may_be_packed = FORMATS.get(form, FORMATS[".txt"])
+    if packed and not may_be_packed:
+        tool = COMPRESSIONS[packed].command
+        raise UserError(f"{name}: {form} is not read out of {packed}; unpack it first, with {tool} -d")
+    return read(name, fields, report), f"{name}, {unit}"
 
 
 def check_texts(values: Iterable[tuple[int, Any]], field: str, place: str, report: Report) -> Iterator[str]:
@@ -74,9 +71,11 @@ def check_text(value: Any, field: str) -> str:
     return value
 
 
-def no_column(field: str, names: Iterable[str]) -> str:
-    """The message where a table lacks the field."""
-    return f'no "{field}" column, only {_some(names)}; rename one, {FIELD_REMEDY}'
+def require_columns(place: str, fields: Sequence[str], names: Collection[str]) -> None:
+    """Raises UserError where a table, of columns with these names, lacks one of the fields."""
+    for field in fields:
+        if field not in names:
+            raise UserError(f'{place}: no "{field}" column, only {_some(names)}; rename one, {FIELD_REMEDY}')
 
 
 def _some(names: Iterable[str]) -> str:
@@ -100,7 +99,7 @@ def _read_text(name: str, fields: Sequence[str], report: Report) -> Rows:
                 yield numbers[0], [text]
 
 
-def read_jsonl(name: str, fields: Sequence[str], report: Report = stop, remedy: str = "") -> Rows:
+def read_jsonl(name: str, fields: Sequence[str], report: Report = STOP.add, remedy: str = "") -> Rows:
     """What stands in these fields of the objects on each line.
 
     Raises:
@@ -134,9 +133,7 @@ def _read_csv(name: str, fields: Sequence[str], report: Report) -> Rows:
     if isinstance(header, UserError):
         raise header
     check_utf8(name, first, ",".join(header))
-    for field in fields:
-        if field not in header:
-            raise UserError(f"{name}, line {first}: {no_column(field, header)}")
+    require_columns(f"{name}, line {first}", fields, header)
     for number, row in rows:
         try:
             if isinstance(row, UserError):
@@ -179,9 +176,7 @@ def _read_parquet(name: str, fields: Sequence[str], report: Report) -> Rows:
             table = parquet.ParquetFile(file)
         except Exception as error:  # pyarrow raises errors of many kinds
             raise UserError(f"{name} is damaged or not Parquet ({reason(error)}); fetch it again") from error
-        for field in fields:
-            if field not in table.schema_arrow.names:
-                raise UserError(f"{name}: {no_column(field, table.schema_arrow.names)}")
+        require_columns(name, fields, table.schema_arrow.names)
         rows = (
             row
             for group in range(table.num_row_groups)  # all of them at once would all be held in memory
@@ -208,12 +203,12 @@ def _refuse_json(name: str, fields: Sequence[str], report: Report) -> Rows:
 
 
 FORMATS = {
-    ".txt": Format(_read_text, "line"),
-    ".md": Format(_read_text, "line"),
+    ".txt": Format(_read_text, "line", has_fields=False),
+    ".md": Format(_read_text, "line", has_fields=False),
     ".jsonl": Format(functools.partial(read_jsonl, remedy=f", {FIELD_REMEDY}"), "line"),
     ".csv": Format(_read_csv, "line"),
     ".parquet": Format(_read_parquet, "row", packed=False),
-    ".json": Format(_refuse_json, "line"),
+    ".json": Format(_refuse_json, "line", has_fields=False),
 }
 IN_FOLDERS = tuple(ending for ending in FORMATS if ending != ".json")  # the others are read where they are named
 

@@ -22,7 +22,7 @@ def write_report(folder: Path, content: Mapping[str, Any], lengths: Mapping[str,
         content: of the manifest.
         lengths: tokens of each document, int64 [documents] for each source of a split.
     """
-    stages, splits = content["stages"], content["splits"]
+    splits = content["splits"]
     draw_lengths(folder / "lengths.png", lengths)
     rates = {
         f"{source} ({split})": part["tokens"] / part["bytes"]
@@ -30,40 +30,52 @@ def write_report(folder: Path, content: Mapping[str, Any], lengths: Mapping[str,
         for source, part in parts.items()
     }
     draw_bars(folder / "tokens_a_byte.png", rates, "tokens a byte")
+    sources = (
+        (source, facts["documents"], facts["bytes"], facts["attribution"])
+        for source, facts in content["sources"].items()
+    )
     parts = [
         "# What this folder holds",
         "## Sources",
-        markdown(
-            ("source", "documents", "bytes", "origin and license"),
-            (
-                (source, facts["documents"], facts["bytes"], facts["attribution"])
-                for source, facts in content["sources"].items()
-            ),
-        ),
-    ]
-    if content["skipped"] is not None:
-        skipped = content["skipped"]
-        parts += [f"{skipped['count']:,} lines, rows or files could not be read and were left out (`data.skip_bad`)."]
-        parts += ["\n".join(f"- {literal(example)}" for example in skipped["examples"])] if skipped["examples"] else []
-    parts += ["## Stages", markdown(*stage_table(stages))]
-    taken = {f"{number}. {stage['name']}": 100 * taken_share(stage) for number, stage in enumerate(stages) if number}
-    if taken:
-        draw_bars(folder / "stages.png", taken, "% of bytes taken")
-        parts += ["![What each stage took](stages.png)"]
-    parts += [
+        markdown(("source", "documents", "bytes", "origin and license"), sources),
+        *_skipped(content["skipped"]),
+        *_stages(content["stages"], folder),
         "## Tokens",
         markdown(*split_table(splits)),
         *_variants(content),
         "![Lengths of documents](lengths.png)",
         "![Tokens a byte](tokens_a_byte.png)",
+        *_samples(content["stages"]),
+        "## Options",
+        "\n".join(f"- `{key}`: {literal(repr(value))}" for key, value in content["options"].items()),
     ]
-    samples = [row for stage in stages for row in sample_rows(stage)]
-    if samples:
-        parts += ["## Samples", "Text before a stage and after it; of a copy, what was dropped and what stays instead."]
-        parts += [markdown(("stage", "what", "before", "after"), samples)]
-    options = "\n".join(f"- `{key}`: {literal(repr(value))}" for key, value in content["options"].items())
-    parts += ["## Options", options]
     write_whole(folder / "report.md", "\n\n".join(parts) + "\n")
+
+
+def _skipped(skipped: Mapping[str, Any] | None) -> list[str]:
+    if skipped is None:
+        return []
+    told = f"{skipped['count']:,} lines, rows or files could not be read and were left out (`data.skip_bad`)."
+    examples = "\n".join(f"- {literal(example)}" for example in skipped["examples"])
+    return [told, examples] if examples else [told]
+
+
+def _stages(stages: Sequence[Mapping[str, Any]], folder: Path) -> list[str]:
+    """What each took, as a table and, in the folder, as a picture."""
+    parts = ["## Stages", markdown(*stage_table(stages))]
+    taken = {f"{number}. {stage['name']}": 100 * taken_share(stage) for number, stage in enumerate(stages) if number}
+    if taken:
+        draw_bars(folder / "stages.png", taken, "% of bytes taken")
+        parts += ["![What each stage took](stages.png)"]
+    return parts
+
+
+def _samples(stages: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [row for stage in stages for row in sample_rows(stage)]
+    if not rows:
+        return []
+    what = "Text before a stage and after it; of a copy, what was dropped and what stays instead."
+    return ["## Samples", what, markdown(("stage", "what", "before", "after"), rows)]
 
 
 def stage_table(stages: Sequence[Mapping[str, Any]]) -> tuple[Sequence[str], list[Sequence[Any]]]:
@@ -103,9 +115,7 @@ def sample_rows(stage: Mapping[str, Any]) -> Iterable[Sequence[str]]:
 
 def line(text: str) -> str:
     """Text on one line, in a cell of a table."""
-    return "".join(" " if char.isspace() and char != "\n" else char for char in text.replace("|", "\\|")).replace(
-        "\n", "↵"
-    )
+    return re.sub(r"[^\S\n]", " ", text.replace("|", "\\|")).replace("\n", "↵")
 
 
 def literal(text: str) -> str:

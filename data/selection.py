@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,9 +13,27 @@ from data.cleaning import Stage, add_stages, make_sample
 from data.dedup import NUM_HASHES, Signatures, find_duplicates
 from data.split import held_out_below, split_documents
 
-# By the name in `data.dedup`: the similarity from which documents are copies of one another; None: if they are equal.
-DEDUP: dict[str, dict[str, float | None] | None] = {"none": None, "exact": {"threshold": None}, "near": {}}
 SAMPLES = 3  # of what was dropped as a copy
+
+
+class Dedup(NamedTuple):
+    """Which copies are dropped.
+
+    Attributes:
+        drops: whether any are.
+        threshold: the similarity from which documents are copies of one another; None: if they are equal.
+    """
+
+    drops: bool
+    threshold: float | None = None
+
+    @property
+    def needs_minhash(self) -> bool:
+        return self.threshold is not None
+
+
+# By the name in `data.dedup`.
+DEDUP = {"none": Dedup(False), "exact": Dedup(True), "near": Dedup(True, 0.8)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,20 +141,21 @@ class Table:
 
 def drop_copies(table: Table, order: np.ndarray, dedup: str) -> tuple[np.ndarray, list[Stage]]:
     """Which documents are kept, bool [N], and what that took, where anything was to be dropped."""
-    options = DEDUP[dedup]
-    if options is None:
+    drops, threshold = DEDUP[dedup]
+    if not drops:
         return np.ones(len(order), bool), []
-    minhash = table.minhash(order) if dedup == "near" else table.signatures.minhash
+    minhash = table.minhash(order) if DEDUP[dedup].needs_minhash else table.signatures.minhash
     signatures = Signatures(table.signatures.content[order], table.signatures.text[order], minhash)
-    found = find_duplicates(signatures, held_out=table.held_out[order], **options)
+    originals = find_duplicates(signatures, threshold, table.held_out[order])
+    stays = originals == np.arange(len(order))
     kept = np.empty(len(order), bool)
-    kept[order] = found.kept
-    copies = np.flatnonzero(~found.kept)[:SAMPLES]
+    kept[order] = stays
+    copies = np.flatnonzero(~stays)[:SAMPLES]
     samples = tuple(
         dataclasses.replace(
             make_sample(int(signatures.text[copy]), *table.texts[order[[copy, original]]].read()), dropped=True
         )
-        for copy, original in zip(copies, found.kept_copy[copies], strict=True)
+        for copy, original in zip(copies, originals[copies], strict=True)
     )
     sizes = (int(table.texts.size.sum()), int(table.texts.size[kept].sum()))
     return kept, [Stage(f"dedup={dedup}", len(kept), int(kept.sum()), *sizes, samples=samples)]
@@ -145,4 +165,5 @@ def _split_further(blocks: Sequence[Block], dedup: str, valid_fraction: float, f
     """The documents of all blocks, split by what they consist of, in blocks of each source and side."""
     documents = [document for block in blocks for document in block.documents]
     sides = zip((False, True), split_documents(documents, valid_fraction), strict=True)
-    return [block for held_out, side in sides for block in make_blocks(side, held_out, (), dedup == "near", folder)]
+    with_minhash = DEDUP[dedup].needs_minhash
+    return [block for held_out, side in sides for block in make_blocks(side, held_out, (), with_minhash, folder)]

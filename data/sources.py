@@ -1,16 +1,20 @@
 """Where text comes from: `builtin:NAME`, `hf:NAME`, or files by a path, a folder, a glob or a URL; see data/readers.py."""
 
 import glob
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from common.errors import ConfigError, UserError, nearest
 from data.builtin import BUILTIN, read_builtin
 from data.document import Document
 from data.files import COMPRESSIONS, files_below, find_remote, is_file_or_lost, is_url
-from data.hub import PREFIX, read_hub
-from data.readers import IN_FOLDERS, is_text_file, read_file
-from data.skipped import Report, Skipped, stop
+from data.hub import PREFIX, read_hub_rows
+from data.readers import IN_FOLDERS, Rows, check_texts, is_text_file, read_rows
+from data.skipped import STOP, Report, Skipped, reported
+
+D = TypeVar("D", bound=Document)
 
 
 def split_sources(sources: str | Sequence[str]) -> tuple[str, ...]:
@@ -20,44 +24,59 @@ def split_sources(sources: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(source.strip() for source in sources if source.strip())
 
 
-def read_documents(
-    sources: Sequence[str], text_field: str = "text", skipped: Skipped | None = None
-) -> Iterator[Document]:
+def read_documents(sources: Sequence[str], text_field: str = "text", skipped: Skipped = STOP) -> Iterator[Document]:
     """The documents of every source, in order, as a stream.
 
     Args:
         text_field: what holds the text in JSONL, CSV, Parquet and `hf:`.
-        skipped: takes what is broken, which is then left out; None: the first of it is an error.
+        skipped: takes what is broken, which is then left out, if it may be.
 
     Raises:
         ConfigError: a source that names nothing.
         UserError: what cannot be read, with file and line; a source that holds no text.
     """
-    report = stop if skipped is None else skipped.add
     for source in sources:
-        count = 0
-        for name in find_files(source) if is_of_files(source) else [None]:
-            for document in read_from(source, name, text_field, report):
-                count += 1
-                yield document
-        require_text(source, count, skipped)
+        parts = (read_from(source, name, text_field, skipped.add) for name in names_in(source))
+        yield from counted(source, itertools.chain.from_iterable(parts), skipped)
 
 
-def is_of_files(source: str) -> bool:
-    return not source.startswith(("builtin:", PREFIX))
+def names_in(source: str) -> Sequence[str | None]:
+    """The files of a source, in order; None alone where it is not of files.
+
+    Raises:
+        ConfigError, UserError: as `find_files`.
+    """
+    return (None,) if source.startswith(("builtin:", PREFIX)) else find_files(source)
 
 
 def read_from(source: str, name: str | None, field: str, report: Report) -> Iterator[Document]:
     """The documents of one file of a source; of all of it, by None, where it is not of files."""
     if source.startswith("builtin:"):
-        return read_builtin(source)
-    texts = read_hub(source, field, report) if name is None else read_file(name, field, report)
-    return (Document(text, source) for text in texts)
+        yield from read_builtin(source)
+        return
+    with reported(report):
+        rows, place = open_rows(source, name, [field], report)
+        for text in check_texts(((number, text) for number, (text,) in rows), field, place, report):
+            yield Document(text, source)
 
 
-def require_text(source: str, documents: int, skipped: Skipped | None) -> None:
+def open_rows(source: str, name: str | None, fields: Sequence[str], report: Report) -> tuple[Rows, str]:
+    """The numbered rows of one file of a source, of a data set by None; and what to call a row, see `read_rows`."""
+    return read_rows(name, fields, report) if name is not None else (read_hub_rows(source, fields), f"{source}, row")
+
+
+def counted(source: str, documents: Iterable[D], skipped: Skipped) -> Iterator[D]:
+    """The documents of a source, which must have some; see `require_text`."""
+    count = 0
+    for document in documents:
+        count += 1
+        yield document
+    require_text(source, count, skipped)
+
+
+def require_text(source: str, documents: int, skipped: Skipped) -> None:
     """Raises UserError where a source has given no document."""
-    if not documents and skipped is not None and skipped.count:
+    if not documents and skipped.count:
         raise UserError(f"{source} holds no text that can be read; {skipped.summary()}")
     if not documents:
         raise UserError(f"{source} holds no text, only white space; give a source that has some")

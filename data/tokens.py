@@ -14,11 +14,11 @@ import numpy as np
 from common.files import digest, write_whole
 from data.blocks import Texts, write_arrays
 from data.config import DataConfig
-from data.corpus import TOKENIZER_BYTES, sample_counts
 from data.encoded import encode_texts, text_hashes, token_dtype, tokens_key
 from data.groups import in_groups
 from data.parts import Tell
 from data.runners import Piece, Runner
+from data.sample import TOKENIZER_BYTES, sample_counts
 from data.selection import Selection
 from data.shards import ShardWriter
 from data.subword_sampling import SubwordSampling

@@ -1,4 +1,4 @@
-"""Values of cleaning steps, as the config writes them after `=`, and the packages that some steps need."""
+"""Values of cleaning steps, as the config writes them after `=`."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -15,9 +15,10 @@ from common.errors import ConfigError
 from common.tables import plain
 from data.cache import Cache
 from data.config import DataConfig
-from data.corpus import read_texts, sample_texts
+from data.corpus import read_texts
 from data.hf_tokenizer import HfTokenizer
 from data.language import likeliest_language
+from data.sample import sample_texts
 from data.skipped import Skipped
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 
@@ -46,7 +47,7 @@ def compare_vocabularies(
         configs = [dataclasses.replace(config, vocab_size=size) for size in sizes]
     except ConfigError as error:
         raise ConfigError(f"tokenizer.{error}") from error
-    skipped = Skipped() if data.skip_bad else None
+    skipped = Skipped(allowed=data.skip_bad)
     with tempfile.TemporaryDirectory() as folder:
         train_texts, valid_texts = read_texts(data, Cache(Path(folder)), skipped)
     texts = sample_texts(valid_texts, MEASURED_BYTES, data.keeps_order)

@@ -11,7 +11,7 @@ import numpy as np
 from common.errors import UserError, require
 from common.files import digest
 from data.cleaning import Cleaner
-from data.config import DataConfig
+from data.config import DataConfig, require_defaults
 from data.prepared import is_prepared
 from data.skipped import Skipped
 from data.sources import read_documents
@@ -64,11 +64,11 @@ class WordText:
         return digest(*self.words, self.ids.tobytes(), self.lines.tobytes())
 
 
-def texts_for_words(data: DataConfig, skipped: Skipped | None) -> Iterator[str]:
+def texts_for_words(data: DataConfig, skipped: Skipped) -> Iterator[str]:
     """The texts of `data.train`, read and cleaned as for a network, as a stream; a setting that has no say here is refused.
 
     Args:
-        skipped: takes what is broken, which is then left out; None: the first of it is an error.
+        skipped: takes what is broken, which is then left out, if it may be.
 
     Raises:
         ConfigError: a prepared folder, which holds tokens; copies to leave out, or variants to add.
@@ -78,9 +78,8 @@ def texts_for_words(data: DataConfig, skipped: Skipped | None) -> Iterator[str]:
     require(
         prepared is None, f"data.train: {prepared} holds tokens, not words; name the sources that it was prepared from"
     )
-    for name, none in (("dedup", "none"), ("augment", ())):
-        value = getattr(data, name)
-        require(value == none, f"data.{name}={value!r} does not change the text of word vectors; leave it at {none!r}")
+    why = "does not change the text of word vectors; leave it at"
+    require_defaults(data, ("dedup", "augment", "subword_sampling"), why)
     documents = read_documents(data.train, data.text_field, skipped)
     return (document.text for document in Cleaner(data.clean).clean(documents))
 
@@ -160,7 +159,7 @@ class PairBatches:
         window = self.config.window
         nearer = np.cumsum(np.arange(window, 0, -1))  # distance d comes up in window - d + 1 of the window's sizes
         words, contexts = np.empty((2, 0), np.int32)
-        for _ in range(1000):
+        for _ in range(1000 if len(ids) else 0):
             at = generator.integers(len(ids), size=self.batch_size)
             distance = 1 + np.searchsorted(nearer, generator.integers(nearer[-1], size=self.batch_size), side="right")
             other = at + distance * generator.choice((-1, 1), self.batch_size)

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import gzip
 import math
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +18,7 @@ import numpy as np
 
 from common.errors import UserError, nearest
 from common.files import write_whole
+from data.files import reason
 
 Entry = tuple[str, np.ndarray]  # a word, and its vector, float32 [D]
 CHUNK = 1 << 20
@@ -88,9 +90,8 @@ def stream_word_vectors(path: str | Path) -> Iterator[Entry]:
                 yield from _read_text(file, path, b"", *header)
             else:
                 yield from _read_binary(file, path, *header)
-    except (OSError, EOFError) as error:  # EOFError: a .gz that was cut off
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UserError(f"cannot read {path}: {reason}") from error
+    except (OSError, EOFError, zlib.error) as error:  # the last two: a .gz that was cut off, or damaged
+        raise UserError(f"cannot read {path}: {reason(error)}") from error
 
 
 def write_word_vectors(path: str | Path, vectors: WordVectors) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from data.batches import PackedRows
 from data.builtin import read_builtin
-from data.corpus import encode_texts
+from data.encoded import encode_texts
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 from tasks import TASKS, CorruptionConfig
 

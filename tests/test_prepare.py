@@ -12,6 +12,7 @@ import pytest
 import tokenizers
 
 from data.builtin import read_builtin
+from data.prepared import write_manifest
 from data.tokenizer import END_OF_TEXT as END
 from tests.conftest import ROOT
 
@@ -194,6 +195,13 @@ def test_what_cannot_be_is_one_line(command, tmp_path, arguments, message):
     done = command("prepare.py", *config(), *arguments)
     assert done.returncode == 2 and done.stderr.startswith(f"prepare.py: {message}"), done.stderr
     assert done.stderr.count("\n") == 1 and not any(tmp_path.iterdir())
+
+
+def test_a_folder_below_home_is_checked_there(command, tmp_path):
+    (tmp_path / "tokens").mkdir()
+    write_manifest(tmp_path / "tokens", {}, {})
+    done = command("prepare.py", "--check=~/tokens", env={"HOME": str(tmp_path)})
+    assert (done.returncode, done.stdout) == (0, "all is well\n"), done.stderr
 
 
 @pytest.mark.slow

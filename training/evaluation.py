@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from data.batches import ValidBatches
-from data.corpus import EncodedText
+from data.encoded import EncodedText
 from data.tokenizer import Tokenizer
 from metrics import bits_per_byte, language_model_metrics
 from tasks import TASKS, Task

@@ -9,8 +9,7 @@ import numpy as np
 
 from common.errors import UserError, require
 from data.config import DataConfig
-from data.corpus import EncodedText
-from data.encoded import decoded_sizes
+from data.encoded import EncodedText, decoded_sizes
 from data.examples import load
 from data.forms import FORMS, Example
 from data.measured import load_held_out, load_texts

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from data.batches import PackedRows, PrepareRow, Row, TrainBatches
-from data.corpus import Corpus, EncodedText, mixture
+from data.corpus import Corpus, mixture
+from data.encoded import EncodedText
 from data.tokenizer import Tokenizer
 from tasks import TASKS
 from training.config import RunConfig

@@ -2,17 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from common.errors import UserError
+from data.config import DataConfig
 from data.document import Document
 from data.readers import check_text
 from data.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from data.config import DataConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +62,11 @@ class Form:
     """
 
     fields: tuple[str, ...]
-    check: Callable[[Mapping[str, Any], "DataConfig"], Mapping[str, Any]]
+    check: Callable[[Mapping[str, Any], DataConfig], Mapping[str, Any]]
     text: Callable[[Mapping[str, Any]], str]
-    encode: Callable[[Sequence[Example], Tokenizer, Sequence[str], "DataConfig"], Pieces] | None = None
+    encode: Callable[[Sequence[Example], Tokenizer, Sequence[str], DataConfig], Pieces] | None = None
     classes: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
-    builtin: Callable[[str, "DataConfig"], Iterator[tuple[Document, Mapping[str, Any]]]] | None = None
+    builtin: Callable[[str, DataConfig], Iterator[tuple[Document, Mapping[str, Any]]]] | None = None
     key: Callable[[Mapping[str, Any]], str] | None = None
     prompt: Callable[[str, "DataConfig"], str] | None = None
 
@@ -78,7 +76,7 @@ def cut_to_rows(tokens: Sequence[Sequence[int]], sequence_length: int) -> tuple[
     return [each[: sequence_length - 1] for each in tokens], sum(len(each) >= sequence_length for each in tokens)
 
 
-def filled(values: Mapping[str, Any], name: str, data: "DataConfig") -> str:
+def filled(values: Mapping[str, Any], name: str, data: DataConfig) -> str:
     """The text in the field of this name.
 
     Raises:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from configs import base
 from data.batches import PackedRows, TrainBatches, ValidBatches, make_batch
 from data.config import DataConfig
-from data.corpus import EncodedText, load_corpus
+from data.corpus import load_corpus
+from data.encoded import EncodedText
 from data.mapped import join
 from data.order import BLOCK
 from data.packing import PACKINGS

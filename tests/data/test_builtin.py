@@ -54,6 +54,8 @@ def test_built_in_text_is_clean(source):
             "builtin:chat/spnish",
             "'builtin:chat/spnish' is not known (did you mean 'builtin:chat/spanish'?); choose from:",
         ),
+        ("builtin:hsk/", "data='builtin:hsk/' names no part; leave out the / at its end"),
+        ("builtin:chat/", "data='builtin:chat/' names no part; leave out the / at its end"),
         ("builtin:hsk/one", "data='builtin:hsk/one' is not known; give builtin:hsk, or builtin:hsk/zh"),
     ],
 )

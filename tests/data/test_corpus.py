@@ -9,7 +9,8 @@ import data.cache
 import data.corpus
 from common.errors import ConfigError, UserError
 from data.config import DataConfig
-from data.corpus import encode_texts, load_corpus
+from data.corpus import load_corpus
+from data.encoded import encode_texts
 
 TEXT = "\n\n".join(f"document {number}\nhas {number % 7} lines" for number in range(60))
 
@@ -219,6 +220,14 @@ def test_text_that_stays_on_its_side_is_not_encoded_again(load, calls, tokenizer
     assert calls == []
 
 
+def test_what_other_code_has_stored_is_not_used_but_is_the_same_text(load, calls, monkeypatch):
+    first = load(TEXT)
+    calls.clear()
+    monkeypatch.setattr(data.corpus, "code_hash", lambda: "other code, or another sentencepiece")
+    assert load(TEXT).fingerprint == first.fingerprint
+    assert calls == ["train", "encode_texts", "encode_texts"]
+
+
 def damage_by_truncation(blob: bytes) -> bytes:
     return blob[:-1]
 
@@ -272,7 +281,7 @@ def test_a_cache_that_cannot_be_used_is_one_clear_error(load, tmp_path, monkeypa
 def test_the_field_and_what_is_broken_reach_the_reader(load, write):
     lines = [json.dumps({"body": text}) for text in TEXT.split("\n\n")]
     plain = load(TEXT)
-    assert plain.skipped is None
+    assert plain.skipped.count == 0
     assert load("", train=write("a.jsonl", "\n".join(lines)), text_field="body").fingerprint == plain.fingerprint
     broken = write("b.jsonl", "\n".join([*lines[:30], "no", *lines[30:], "{}"]))
     with pytest.raises(UserError, match=r"b\.jsonl, line 31: not JSON"):

@@ -2,7 +2,9 @@
 
 import collections
 import csv
+import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -41,9 +43,9 @@ def write(path, rows=ROWS):
     return str(path)
 
 
-def options(train, valid=(), **changes):
+def options(train, valid=(), valid_fraction=0.25, **changes):
     sources = (tuple(train) if isinstance(train, list) else (train,)), valid
-    return DataConfig(*sources, 0.25, 32, "unused", **{"text_field": "body", "label_field": "kind"} | changes)
+    return DataConfig(*sources, valid_fraction, 32, "unused", **{"text_field": "body", "label_field": "kind"} | changes)
 
 
 def load(data, tokenizer, classes, say):
@@ -76,6 +78,20 @@ def test_broken_rows_can_be_left_out(tmp_path):
     corpus = load(options(source, skip_bad=True), CHAR, (), pytest.fail)
     assert corpus.skipped.count == 2 and "line 41" in corpus.skipped.summary()
     assert sum(len(side[source].starts) for side in (corpus.train, corpus.valid)) == len(ROWS)
+
+
+def test_where_examples_are_few_each_is_on_one_side_as_a_whole(tmp_path):
+    rows = [{"body": "\n".join(["line"] * (number + 2)), "kind": "ab"[number % 2]} for number in range(4)]
+    corpus = load(options(write(tmp_path / "a.jsonl", rows), valid_fraction=0.01), CHAR, ("a", "b"), pytest.fail)
+    sides = [
+        [
+            corpus.tokenizer.decode(text.tokens[start + 1 : start + length])
+            for text in side.values()
+            for start, length in zip(text.starts, text.lengths, strict=True)
+        ]
+        for side in (corpus.train, corpus.valid)
+    ]
+    assert sorted(sides[0] + sides[1]) == [row["body"] for row in rows] and len(sides[1]) == 1
 
 
 def test_a_corpus_of_two_classes(tmp_path):
@@ -178,11 +194,16 @@ def test_a_label_that_was_not_trained_on_and_a_class_without_examples(tmp_path):
             {},
             r"README\.md: examples are read from \.jsonl, \.csv, \.parquet; give one of these, with 'body' and 'kind'",
         ),
+        ("a.parquet.gz", {}, r"a\.parquet\.gz: \.parquet is not read out of \.gz; unpack it first, with gzip -d"),
         ("a.csv", {"clean": ("nfc",)}, "data.clean=.* is for text alone"),
         ("a.csv", {"subword_sampling": 0.1}, "data.subword_sampling=0.1 is for text alone, .*; leave it 0.0"),
         ("a.csv", {"packing": "contiguous"}, "cuts texts, and examples are whole; set pad"),
     ],
 )
-def test_sources_and_settings_that_have_no_labels(source, changes, message):
+def test_sources_and_settings_that_have_no_labels(tmp_path, source, changes, message):
+    if source.endswith(".gz"):
+        content = Path(write(tmp_path / "a.parquet")).read_bytes()
+        (tmp_path / source).write_bytes(gzip.compress(content))
+        source = f"{tmp_path}/{source}"
     with pytest.raises((ConfigError, UserError), match=message):
         load(options(source, **changes), CHAR, (), pytest.fail)

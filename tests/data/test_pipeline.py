@@ -12,10 +12,11 @@ import data.corpus
 import data.tokens
 from common.errors import ConfigError, UserError
 from data.config import DataConfig
-from data.corpus import load_corpus, sample_counts
+from data.corpus import load_corpus
 from data.mapped import temporary_folder
 from data.pipeline import prepare, refuse_places
 from data.prepared import read_prepared, write_manifest
+from data.sample import sample_counts
 from data.tokens import file_names
 
 WORDS = (
@@ -126,6 +127,24 @@ def test_variants_are_for_training_alone_on_both_routes(write, config, run, toke
     for valid in (corpus.valid, prepared.valid):
         assert sorted(texts_of(valid, tokenizer)) == sorted(texts_of(before.valid, tokenizer))
     assert load_corpus(config(source, augment=("swap=1",), augment_seed=1), tokenizer).fingerprint != corpus.fingerprint
+
+
+def test_what_a_source_gives_to_both_sides_is_counted_twice(write, config, run):
+    source = write("a.jsonl", sentences(60))
+    with open(source, "a") as file:
+        file.write("no\n")
+    manifest = run(config(source, valid=source, skip_bad=True)).manifest
+    assert manifest["sources"][source]["documents"] == manifest["stages"][0]["documents_in"] == 120
+    assert manifest["skipped"] == {"count": 2, "examples": [f"{source}, line 61: not JSON (Expecting value)"] * 2}
+
+
+def test_a_link_that_leads_nowhere_is_told_or_left_out(write, config, run, tmp_path):
+    write("docs/a.jsonl", sentences(60))
+    (lost := tmp_path / "docs/b.txt").symlink_to(tmp_path / "missing")
+    options = config(f"{tmp_path}/docs")
+    with pytest.raises(UserError, match=rf"^cannot read {lost}: No such file or directory$"):
+        run(options)
+    assert run(dataclasses.replace(options, skip_bad=True)).manifest["skipped"]["count"] == 1
 
 
 @pytest.mark.parametrize("augment", [(), ("swap=1",)])

@@ -29,8 +29,8 @@ MEASURES = {
     quality.sentences: [("One. Two! 3.5 is it?\n“好。”他说。真的！！", 6), ("no end", 0), ("He said “go.” e.g", 1)],
     quality.repeated(quality.lines_of): [("a\nb\n a \n\na", 0.5), ("a", 0), ("", 0)],
     quality.repeated(quality.paragraphs_of): [("a\nb\n\nc\n \na\nb", 1 / 3), ("a\na", 0)],
-    quality.repeated_characters(quality.lines_of): [("aaa\nb\naaa\ncc", 3 / 9), ("\n", 0)],
-    quality.repeated_characters(quality.paragraphs_of): [("你好\n\n世界和平\n\n你好", 2 / 8)],
+    quality.repeated(quality.lines_of, len): [("aaa\nb\naaa\ncc", 3 / 9), ("\n", 0)],
+    quality.repeated(quality.paragraphs_of, len): [("你好\n\n世界和平\n\n你好", 2 / 8)],
 }  # fmt: skip
 
 

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import data.readers
 from common.errors import UserError
 from data.document import Document
-from data.readers import read_file, read_jsonl
+from data.readers import read_jsonl
 from data.skipped import Skipped
+from data.sources import read_documents
 from tests.conftest import ROOT
 from tests.data.forms import FORMS, PACKERS, READ, pack, to_csv, to_jsonl, to_parquet, to_text
 from tests.data.reading import documents, refusal, texts
@@ -45,7 +46,7 @@ def test_what_is_written_comes_back(form, packed, chosen, tmp_path_factory):
     written = chosen.draw(PLAIN_TEXTS if FORMS[form] is to_text else ANY_TEXTS)
     path = tmp_path_factory.getbasetemp() / f"written{form}{packed}"
     path.write_bytes(pack(packed, FORMS[form](written)))
-    assert list(read_file(str(path))) == written
+    assert texts(str(path)) == written
 
 
 @pytest.mark.parametrize("packed", PACKERS)
@@ -68,7 +69,7 @@ def test_memory_does_not_grow_with_the_file(form, packed, write):
         options = {"row_group_size": 10} if form == ".parquet" else {}
         source = write(f"{size}{form}{packed}", pack(packed, FORMS[form](written, **options)))
         tracemalloc.start()
-        peak = max(pyarrow.total_allocated_bytes() for _ in read_file(source))
+        peak = max(pyarrow.total_allocated_bytes() for _ in read_documents([source]))
         peaks.append(tracemalloc.get_traced_memory()[1] + peak)
         tracemalloc.stop()
     assert peaks[1] < 1.3 * peaks[0] and peaks[0] < sum(len(text.encode()) for text in written) / 2

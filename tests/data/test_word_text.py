@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import ConfigError, UserError
 from data.config import DataConfig
-from data.skipped import Skipped
+from data.skipped import STOP, Skipped
 from data.word_text import PairBatches, WordsConfig, WordText, read_words, texts_for_words
 
 TEXTS = ["The cat and the dog.\nthe CAT", "我们今天 we\nonce"]
@@ -49,18 +49,19 @@ def test_text_is_read_and_cleaned_as_the_config_says(data):
     skipped = Skipped()
     assert list(texts_for_words(data, skipped)) == ["the cat"] and skipped.count == 1
     with pytest.raises(UserError, match=r'text\.jsonl, line 2: no "body" field'):
-        list(texts_for_words(data, None))
+        list(texts_for_words(data, STOP))
 
 
 def test_settings_that_would_do_nothing_are_refused(data, tmp_path):
     for changes, message in (
         ({"dedup": "exact"}, r"^data\.dedup='exact' does not change the text of word vectors; leave it at 'none'$"),
         ({"augment": ("swap=0.1",)}, r"^data\.augment=\('swap=0\.1',\) does not change .*; leave it at \(\)$"),
+        ({"subword_sampling": 0.1}, r"^data\.subword_sampling=0\.1 does not change .*; leave it at 0\.0$"),
         ({"train": (str(tmp_path),)}, "holds tokens, not words; name the sources that it was prepared from$"),
     ):
         (tmp_path / "manifest.json").write_text('{"format": "zenformer tokens"}')
         with pytest.raises(ConfigError, match=message):
-            texts_for_words(dataclasses.replace(data, **changes), None)
+            texts_for_words(dataclasses.replace(data, **changes), STOP)
 
 
 def test_rare_words_are_left_out():
@@ -125,6 +126,11 @@ def test_a_batch_is_a_function_of_the_seed_and_the_step():
 def test_a_text_of_single_words_is_refused():
     with pytest.raises(UserError, match="hardly any two words are in one line"):
         batches(numbered([0], [1], [0], [1]), 4)(0)
+
+
+def test_a_text_of_which_subsampling_keeps_nothing_is_refused():
+    with pytest.raises(UserError, match="hardly any two words are in one line"):
+        batches(numbered([0, 1, 0, 1, 0, 1]), 4, subsample=1e-12)(0)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Word vectors in files, with gensim as the oracle in both directions."""
 
 import gzip
+import random
 import re
 
 import numpy as np
@@ -146,6 +147,11 @@ def test_files_that_cannot_be_read_or_written(tmp_path, vectors):
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"a 1 2\n" * 1000)[:-20])
     with pytest.raises(UserError, match=r"cannot read .*cut\.gz: Compressed file ended"):
         read_word_vectors(tmp_path / "cut.gz")
+    packed = bytearray(gzip.compress(random.Random(0).randbytes(1000)))
+    packed[11:15] = b"\xff" * 4
+    (tmp_path / "damaged.gz").write_bytes(packed)
+    with pytest.raises(UserError, match=r"cannot read .*damaged\.gz: Error -3 while decompressing data"):
+        read_word_vectors(tmp_path / "damaged.gz")
     with pytest.raises(UserError, match="'a b' cannot be written"):
         write_word_vectors(tmp_path / "spaces.txt", WordVectors(("a b",), np.ones((1, 2), np.float32)))
     (tmp_path / "file").write_text("")

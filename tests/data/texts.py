@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data.corpus import EncodedText
+from data.encoded import EncodedText
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog.\nThe dog sleeps, the fox does not.",

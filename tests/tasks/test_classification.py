@@ -9,7 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from common.errors import ConfigError
 from data.batches import PackedRows
-from data.corpus import EncodedText
+from data.encoded import EncodedText
 from tasks import TASKS, CorruptionConfig, LossConfig
 from tests.data.texts import END, encoded
 

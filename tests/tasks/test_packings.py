@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data.batches import PackedRows
-from data.corpus import encode_texts
+from data.encoded import encode_texts
 from data.packing import PACKINGS
 from tasks import TASKS, CorruptionConfig
 from tests.tasks.conftest import TEXTS

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from common.errors import ConfigError
 from data.batches import PackedRows
-from data.corpus import encode_texts
+from data.encoded import encode_texts
 from data.packing import PACKINGS
 from data.tokenizer import TokenizerConfig, train
 from tasks import TASKS, CorruptionConfig
