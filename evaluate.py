@@ -4,8 +4,8 @@
     python evaluate.py --ckpt runs/imported --data test.txt --data "more/*.jsonl" --json
     python evaluate.py --ckpt runs/classification --data test.csv
 
-Of classes each prediction is written too, and a picture of which are taken for which. Without --data it is the
-text that the run validates on, measured as the run does it.
+Where texts have labels each prediction is written too and, of classes, a picture of which are taken for which. Without
+--data it is the text that the run validates on, measured as the run does it.
 """
 
 import argparse
@@ -14,6 +14,8 @@ from pathlib import Path
 
 from common.command import Parser, run_command
 from common.errors import require
+
+FIELDS = ("text_field", "label_field", "tokens_field", "tags_field")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -24,7 +26,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--data", metavar="SOURCE", action="append", help="what is read, as train.py reads it; may be given many times"
     )
     parser.add_argument("--text_field", metavar="NAME", help="what holds the text in JSONL, CSV and Parquet")
-    parser.add_argument("--label_field", metavar="NAME", help="what holds the label, where there are classes")
+    parser.add_argument("--label_field", metavar="NAME", help="what holds the label, where texts have one")
+    parser.add_argument("--tokens_field", metavar="NAME", help="what holds the words, where these have labels")
+    parser.add_argument("--tags_field", metavar="NAME", help="what holds the words' labels")
     parser.add_argument("--sequence_length", metavar="N", type=int, help="tokens a row (default: the run's)")
     parser.add_argument("--batch_size", metavar="N", type=int, help="rows at a time (default: the run's)")
     parser.add_argument(
@@ -48,7 +52,7 @@ def main() -> int:
     from training.measurement_report import print_json, print_tables, write_predictions
     from training.run_folder import RunFolder
 
-    given = {name: getattr(flags, name) for name in ("text_field", "label_field", "sequence_length")}
+    given = {name: getattr(flags, name) for name in (*FIELDS, "sequence_length")}
     given["valid"] = (
         flags.data[0] if flags.data and len(flags.data) == 1 else flags.data
     )  # one may be several, by commas

@@ -80,7 +80,9 @@ def get_config() -> ConfigDict:
                 "weights": (),  # share of the rows from each of train; (): in proportion to their size
                 "temperature": 1.0,  # above 1: shares more alike than the sizes, size ** (1 / temperature)
                 "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
-                "label_field": "label",  # what holds the label, for the task classification
+                "label_field": "label",  # what holds the label, where a text has one (or several)
+                "tokens_field": "tokens",  # what holds the list of words, for the task token_classification
+                "tags_field": "tags",  # and that of their labels
                 "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
                 "skip_bad": False,  # leave out lines, rows and files that cannot be read, and say so; False: stop
                 "clean": (),  # steps in their order, such as ("unicode", "html", "language=zh+en"); docs/data.md lists them
@@ -128,6 +130,7 @@ def get_config() -> ConfigDict:
                 "log_every": 20,
                 "eval_every": 230,
                 "patience": 0,  # stop after so many evaluations that were not the best so far; 0: at num_steps only
+                "best_metric": "loss",  # the figure that tells which validation is the best; training/best.py lists them
                 "checkpoint_every": 230,  # and at every evaluation, so that the best is among them
                 "keep_checkpoints": 2,  # the newest so many, and the best
                 "sample_prompts": ("zh:", "en:"),  # continued at each evaluation

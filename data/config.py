@@ -20,6 +20,8 @@ ON_END = {"repeat": True, "stop": False}
 TRAINING_FIELDS = (
     "train",
     "label_field",
+    "tokens_field",
+    "tags_field",
     "sequence_length",
     "cache_dir",
     "packing",
@@ -40,6 +42,8 @@ class DataConfig:
     cache_dir: str
     text_field: str = "text"
     label_field: str = "label"
+    tokens_field: str = "tokens"
+    tags_field: str = "tags"
     skip_bad: bool = False
     clean: tuple[str, ...] = ()
     dedup: str = "none"
@@ -65,6 +69,8 @@ class DataConfig:
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
         require(self.text_field != "", "text_field is empty; name the field that holds the text")
         require(self.label_field != "", "label_field is empty; name the field that holds the label")
+        require(self.tokens_field != "", "tokens_field is empty; name the field that holds the words")
+        require(self.tags_field != "", "tags_field is empty; name the field that holds the words' labels")
         for spec in self.clean:
             choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
         choose(DEDUP, self.dedup, "dedup")

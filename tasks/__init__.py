@@ -3,8 +3,11 @@
 from tasks.causal_lm import CAUSAL_LM, PREFIX_LM
 from tasks.classification import CLASSIFICATION
 from tasks.masked_lm import MASKED_LM
+from tasks.multilabel import MULTILABEL
+from tasks.regression import REGRESSION
 from tasks.span_corruption import SPAN_CORRUPTION
 from tasks.task import CorruptionConfig, LossConfig, Task
+from tasks.token_classification import TOKEN_CLASSIFICATION
 
 TASKS: dict[str, Task] = {
     "causal_lm": CAUSAL_LM,
@@ -12,6 +15,9 @@ TASKS: dict[str, Task] = {
     "masked_lm": MASKED_LM,
     "span_corruption": SPAN_CORRUPTION,
     "classification": CLASSIFICATION,
+    "multilabel": MULTILABEL,
+    "regression": REGRESSION,
+    "token_classification": TOKEN_CLASSIFICATION,
 }
 
 

@@ -64,9 +64,12 @@ class Task:
         every_token: whether each token of the text is a target just once, so that bits a byte can be told.
         examples: the form of the rows that it learns from, in `data.forms.FORMS`; "": text alone.
         head: what the network answers with: "tokens", or "classes".
+        outputs: of the head "classes", how many there are whatever the examples; None: one for each class.
         predict: (apply, params, batch) -> what the network would answer at each place, arrays [B, T, ...]; None: nothing is
             asked.
-        score: (these answers where the weight is not 0, and there the "targets", arrays [N, ...]) -> figures of a validation.
+        score: (these answers where the weight is not 0, and there the "targets", arrays [N, ...]; "documents", int64 [N], the
+            number of the document that each is of, in order; "classes", their names) -> figures of a validation.
+        figures: the names of these figures.
         loss: (apply, params, batch, key, config) -> (objective, values), arrays of one shape, [B, T]: of each target, times
             its weight. The sum of `objective` is minimized; `values` are "loss" (cross-entropy in nats, without smoothing
             and penalties), "weight", and whatever else a task wants to see the mean of. Their sums are divided once, after
@@ -80,5 +83,7 @@ class Task:
     every_token: bool = False
     examples: str = ""
     head: str = "tokens"
+    outputs: int | None = None
     predict: Callable[[Apply, Params, Batch], dict[str, jax.Array]] | None = None
     score: Callable[[dict[str, np.ndarray]], dict[str, float]] | None = None
+    figures: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from data.tokenizer import TokenizerConfig
 from data.word_text import WordsConfig
 from model import TransformerConfig
 from tasks import TASKS, CorruptionConfig, LossConfig
+from training.best import more_is_better
 from training.optimizer import OptimizerConfig
 from training.sharding import MeshConfig
 
@@ -41,8 +42,10 @@ class TrainingConfig:
     wandb_project: str
     word_vectors: str = ""
     patience: int = 0
+    best_metric: str = "loss"
 
     def __post_init__(self):
+        more_is_better(self.best_metric)
         require(self.patience >= 0, f"patience={self.patience} must not be negative")
         for field in dataclasses.fields(self):
             if field.type is int and field.name != "patience":
@@ -92,6 +95,10 @@ class RunConfig:
             not (self.init_from and self.training.word_vectors),
             f"init_from={self.init_from!r} and training.word_vectors={self.training.word_vectors!r} both say where the "
             "token embedding starts; leave one out",
+        )
+        require(
+            self.loss.class_weights == "none" or self.task == "classification",
+            f"loss.class_weights={self.loss.class_weights!r} is for task='classification'; set none",
         )
         require(0 <= self.seed < 2**32, f"seed={self.seed} must be from 0 to {2**32 - 1}")
         require(
@@ -170,10 +177,13 @@ def _fill_in(
         raise ConfigError(
             f"model.vocab_size={model['vocab_size']} is below the tokenizer's {pieces} pieces; raise it, or set None"
         )
+    fixed = TASKS[others["task"]].outputs if others["task"] in TASKS else None  # `RunConfig` tells of an unknown one
+    classes = fixed or classes
     if classes and model.get("num_classes", ...) is None:
         model["num_classes"] = classes
     elif classes and type(model.get("num_classes")) is int and model["num_classes"] != classes:
-        raise ConfigError(f"model.num_classes={model['num_classes']}, but the labels have {classes} classes; set None")
+        why = f"task={others['task']!r} has {fixed} output" if fixed else f"the labels have {classes} classes"
+        raise ConfigError(f"model.num_classes={model['num_classes']}, but {why}; set None")
     if model.get("max_length", ...) is None:
         model["max_length"] = others["data"].sequence_length
     if model.get("bidirectional_prefix", ...) is None:
@@ -195,6 +205,7 @@ HARMLESS = (
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "training.patience",
+    "training.best_metric",
     "training.sample_prompts",
     "training.sample_tokens",
     "training.tensorboard",

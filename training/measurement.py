@@ -19,6 +19,7 @@ from metrics import bootstrap, by_class, classification_averages, confusion, lan
 from tasks import TASKS, tasks_of
 from training.config import RunConfig, build_config
 from training.evaluation import DocumentSums, Evaluator, Tell, all_answers, make_evaluator
+from training.label_figures import of_label_sets, of_numbers, of_tags
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, make_mesh
 from training.trained_model import load_model
@@ -35,9 +36,10 @@ class Measurement:
         data: the sources.
         metrics: the figures by name, and how much they were measured on.
         intervals: 95 % intervals of the figures, from the bootstrap over documents; some may have none.
-        per_class: where there are classes, precision, recall, F1 and the number of examples of each.
-        confusion_matrix: then, examples of each class (rows) by what they were taken for (columns).
-        predictions: then, of each example its text, label, prediction and the probability of that.
+        per_class: where there are classes, precision, recall, F1 and the number of examples of each; of words' labels, of
+            each type of span.
+        confusion_matrix: of texts of one class, examples of each class (rows) by what they were taken for (columns).
+        predictions: where there are labels, of each example its text, label and prediction, and the probability of that.
     """
 
     task: str
@@ -79,7 +81,7 @@ def measure_run(
     subject = _read(config, tokenizer, classes, say) if "valid" in data else _own(folder, config, tokenizer)
     rows = batch_size or config.training.batch_size // config.training.microbatches
     rows = -(-rows // batch_divisor(mesh)) * batch_divisor(mesh)
-    evaluator = make_evaluator(config, subject.texts, tokenizer, mesh, rows)
+    evaluator = make_evaluator(config, subject.texts, tokenizer, mesh, rows, subject.classes)
     model = load_model(path, say, mesh=config.mesh)
     measured = evaluator.measure(model.params, tell)
     figures = FIGURES.get(config.task, _of_text)(evaluator, measured, subject, tokenizer, say)
@@ -134,7 +136,12 @@ def _of_classes(
     }
 
 
-FIGURES = {"classification": _of_classes}  # by the task; of all others, those of a language model
+FIGURES = {  # by the task; of all others, those of a language model
+    "classification": _of_classes,
+    "multilabel": of_label_sets,
+    "regression": of_numbers,
+    "token_classification": of_tags,
+}
 
 
 def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tuple[RunConfig, Tokenizer]:
