@@ -75,6 +75,8 @@ def get_config() -> ConfigDict:
                 "train": ("builtin:hsk", "builtin:chat"),
                 "valid": (),  # sources; (): valid_fraction of the training documents, chosen by hash
                 "valid_fraction": 0.05,
+                "folds": 0,  # train is cut into so many parts, of which one validates instead; train.py --folds runs them all
+                "fold": 1,  # that one
                 "sequence_length": 128,  # tokens a row
                 "packing": "best_fit",  # of documents into rows: best_fit | contiguous (cut where a row ends) | pad (one a row)
                 "weights": (),  # share of the rows from each of train; (): in proportion to their size
@@ -83,6 +85,12 @@ def get_config() -> ConfigDict:
                 "label_field": "label",  # what holds the label, where a text has one (or several)
                 "tokens_field": "tokens",  # what holds the list of words, for the task token_classification
                 "tags_field": "tags",  # and that of their labels
+                "context_field": "context",  # what holds the text that an answer stands in, for the task question_answering
+                "question_field": "question",  # and the question
+                "answers_field": "answers",  # and the answers: text, a list, or {"text": […], "answer_start": […]}
+                "choices_field": "choices",  # what holds the choices, for evaluate.py --task multiple_choice
+                "answer_field": "answer",  # and the right one: its text, or its number from 0
+                "window_stride": None,  # tokens from one window of a long text to the next; None: half a window
                 "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
                 "skip_bad": False,  # leave out lines, rows and files that cannot be read, and say so; False: stop
                 "clean": (),  # steps in their order, such as ("unicode", "html", "language=zh+en"); docs/data.md lists them
@@ -107,6 +115,14 @@ def get_config() -> ConfigDict:
                 "z_loss": 0.0,  # times log(Z)^2; 1e-4 steadies large models
                 "l1_penalty": 0.0,  # times sum |w| over matrices and embeddings
                 "l2_penalty": 0.0,  # times sum w^2
+                "chunks": 1,  # parts of each row whose logits are made one after the other; more take less memory
+            },
+            "lora": {  # train thin matrices beside the kernels of init_from, which stay as they are (arXiv:2106.09685)
+                "rank": 0,  # their width, such as 8; 0: train the kernels themselves
+                "alpha": 16.0,  # what they give counts alpha / rank times
+                "targets": (
+                    "attention/",
+                ),  # beside which kernels: patterns of names, such as "mlp/" or "blocks/[0-5]/"
             },
             "optimizer": {
                 "name": "adamw",  # adamw | adam | sgd | lion | adafactor
@@ -120,11 +136,13 @@ def get_config() -> ConfigDict:
                 "b2": 0.95,
                 "eps": 1e-8,
                 "clip_norm": 1.0,  # of the global gradient; 0: no clipping
+                "skip_above": 0.0,  # batches whose gradient norm is higher, or NaN, change nothing; 0: NaN stops the run
                 "frozen": (),  # what does not learn: patterns of names, such as "token_embedding" or "blocks/[0-5]/"
                 "layer_decay": 1.0,  # below 1: each layer learns that much more slowly than the one above it
             },
             "training": {
                 "num_steps": 1150,
+                "epochs": 0,  # how often the text is seen, with an evaluation after each; 0: num_steps and eval_every say
                 "batch_size": 8,  # sequences a step, over all devices
                 "microbatches": 1,  # parts that a batch is taken in, to save memory
                 "log_every": 20,
@@ -135,6 +153,7 @@ def get_config() -> ConfigDict:
                 "keep_checkpoints": 2,  # the newest so many, and the best
                 "sample_prompts": ("zh:", "en:"),  # continued at each evaluation
                 "sample_tokens": 48,
+                "layer_norms": False,  # report the norms of gradients and updates layer by layer, too
                 "tensorboard": True,
                 "wandb_project": "",  # a Weights & Biases project; needs pip install wandb
                 "word_vectors": "",  # a Word2Vec or GloVe file of width model.embed_dim, to start the token embedding from

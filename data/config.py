@@ -22,12 +22,20 @@ TRAINING_FIELDS = (
     "label_field",
     "tokens_field",
     "tags_field",
+    "context_field",
+    "question_field",
+    "answers_field",
+    "choices_field",
+    "answer_field",
+    "window_stride",
     "sequence_length",
     "cache_dir",
     "packing",
     "weights",
     "temperature",
     "on_end",
+    "folds",
+    "fold",
 )
 
 
@@ -44,6 +52,12 @@ class DataConfig:
     label_field: str = "label"
     tokens_field: str = "tokens"
     tags_field: str = "tags"
+    context_field: str = "context"
+    question_field: str = "question"
+    answers_field: str = "answers"
+    choices_field: str = "choices"
+    answer_field: str = "answer"
+    window_stride: int | None = None
     skip_bad: bool = False
     clean: tuple[str, ...] = ()
     dedup: str = "none"
@@ -57,6 +71,8 @@ class DataConfig:
     weights: tuple[float, ...] = ()
     temperature: float = 1.0
     on_end: str = "repeat"
+    folds: int = 0
+    fold: int = 1
 
     def __post_init__(self):
         object.__setattr__(self, "train", split_sources(self.train))
@@ -67,10 +83,14 @@ class DataConfig:
             require(not twice, f"{name} names {', '.join(twice)} twice; data.weights can make a source count for more")
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
-        require(self.text_field != "", "text_field is empty; name the field that holds the text")
-        require(self.label_field != "", "label_field is empty; name the field that holds the label")
-        require(self.tokens_field != "", "tokens_field is empty; name the field that holds the words")
-        require(self.tags_field != "", "tags_field is empty; name the field that holds the words' labels")
+        for name in ("text", "label", "tokens", "tags", "context", "question", "answers", "choices", "answer"):
+            require(
+                getattr(self, f"{name}_field") != "", f"{name}_field is empty; name the field that holds the {name}"
+            )
+        require(
+            self.window_stride is None or self.window_stride >= 1,
+            f"window_stride={self.window_stride} must be at least 1, or None",
+        )
         for spec in self.clean:
             choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
         choose(DEDUP, self.dedup, "dedup")
@@ -82,6 +102,13 @@ class DataConfig:
             require(0 <= getattr(self, name) < 2**32, f"{name}={getattr(self, name)} must be from 0 to {2**32 - 1}")
         choose(PACKINGS, self.packing, "packing")
         choose(ON_END, self.on_end, "on_end")
+        require(self.folds == 0 or self.folds >= 2, f"folds={self.folds} must be at least 2 parts, or 0 for none")
+        if self.folds:
+            require(1 <= self.fold <= self.folds, f"fold={self.fold} must be from 1 to folds={self.folds}")
+            require(not self.valid, f"folds={self.folds} parts of train validate in turn; leave valid=() empty")
+            require(
+                self.keeps_order, f"folds={self.folds} is for documents as they are; leave clean=() and dedup='none'"
+            )
         require(self.temperature > 0, f"temperature={self.temperature} must be above 0")
         if len(self.train) > 1:  # one may be a prepared folder, which has sources of its own
             require_weights(self.weights, self.train, "")

@@ -4,6 +4,7 @@ from tasks.causal_lm import CAUSAL_LM, PREFIX_LM
 from tasks.classification import CLASSIFICATION
 from tasks.masked_lm import MASKED_LM
 from tasks.multilabel import MULTILABEL
+from tasks.question_answering import QUESTION_ANSWERING
 from tasks.regression import REGRESSION
 from tasks.span_corruption import SPAN_CORRUPTION
 from tasks.task import CorruptionConfig, LossConfig, Task
@@ -18,6 +19,7 @@ TASKS: dict[str, Task] = {
     "multilabel": MULTILABEL,
     "regression": REGRESSION,
     "token_classification": TOKEN_CLASSIFICATION,
+    "question_answering": QUESTION_ANSWERING,
 }
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -13,8 +14,16 @@ from model import Output
 from model.parameters import Params
 
 Batch = dict[str, jax.Array]
-# (params, batch, dropout key or None) -> what the network gives
-Apply = Callable[[Params, Batch, jax.Array | None], Output]
+
+
+class Apply(Protocol):
+    """The network as a function of its parameters."""
+
+    def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> Output:
+        """What it gives for a batch; `key`: of the dropout, None for none."""
+
+    def logits(self, params: Params, hidden_BTD: jax.Array) -> jax.Array:
+        """What its head makes of `Output.hidden_BTD`, or of a part of it: [B, T, V]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +35,10 @@ class LossConfig:
     l1_penalty: float
     l2_penalty: float
     class_weights: str = "none"
+    chunks: int = 1
 
     def __post_init__(self):
+        require(self.chunks >= 1, f"chunks={self.chunks} must be at least 1")
         require(0 <= self.label_smoothing < 1, f"label_smoothing={self.label_smoothing} must be in [0, 1)")
         for name in ("z_loss", "l1_penalty", "l2_penalty"):
             require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
@@ -65,6 +76,7 @@ class Task:
         examples: the form of the rows that it learns from, in `data.forms.FORMS`; "": text alone.
         head: what the network answers with: "tokens", or "classes".
         outputs: of the head "classes", how many there are whatever the examples; None: one for each class.
+        pooled: whether that head reads what the network's pooler makes of a place, where that has one.
         predict: (apply, params, batch) -> what the network would answer at each place, arrays [B, T, ...]; None: nothing is
             asked.
         score: (these answers where the weight is not 0, and there the "targets", arrays [N, ...]; "documents", int64 [N], the
@@ -84,6 +96,7 @@ class Task:
     examples: str = ""
     head: str = "tokens"
     outputs: int | None = None
+    pooled: bool = True
     predict: Callable[[Apply, Params, Batch], dict[str, jax.Array]] | None = None
     score: Callable[[dict[str, np.ndarray]], dict[str, float]] | None = None
     figures: tuple[str, ...] = ()

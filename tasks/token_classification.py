@@ -36,6 +36,7 @@ TOKEN_CLASSIFICATION = Task(
     token_loss,
     examples="tags",
     head="classes",
+    pooled=False,
     predict=predict,
     score=score,
     figures=("precision", "recall", "f1", "accuracy"),

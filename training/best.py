@@ -17,6 +17,7 @@ MORE_IS_BETTER = {
     "precision": True,
     "recall": True,
     "f1": True,
+    "span_accuracy": True,
     "pearson": True,
     "spearman": True,
 }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError, require
+from data.config import DataConfig
 from data.corpus import EncodedText
 from data.document import Document
 from data.encoded import decoded_sizes
@@ -17,6 +18,7 @@ from data.skipped import tell_skipped
 from data.tokenizer import Tokenizer
 from metrics import bootstrap, by_class, classification_averages, confusion, language_model_metrics
 from tasks import TASKS, tasks_of
+from training.answer_figures import of_answers
 from training.config import RunConfig, build_config
 from training.evaluation import DocumentSums, Evaluator, Tell, all_answers, make_evaluator
 from training.label_figures import of_label_sets, of_numbers, of_tags
@@ -39,7 +41,7 @@ class Measurement:
         per_class: where there are classes, precision, recall, F1 and the number of examples of each; of words' labels, of
             each type of span.
         confusion_matrix: of texts of one class, examples of each class (rows) by what they were taken for (columns).
-        predictions: where there are labels, of each example its text, label and prediction, and the probability of that.
+        predictions: of each example its text, label, prediction and the probability of that, or what else its task tells.
     """
 
     task: str
@@ -54,11 +56,12 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What is measured: texts by source, and where they have labels their documents, and the classes' names."""
+    """What is measured: texts by source, and of examples they themselves and the classes' names; and the settings of it."""
 
     texts: Mapping[str, EncodedText]
     documents: Mapping[str, Sequence[Document]] = dataclasses.field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    data: DataConfig | None = None
 
 
 def measure_run(
@@ -136,12 +139,13 @@ def _of_classes(
     }
 
 
-FIGURES = {  # by the task; of all others, those of a language model
+FIGURES = {
     "classification": _of_classes,
     "multilabel": of_label_sets,
+    "question_answering": of_answers,
     "regression": of_numbers,
     "token_classification": of_tags,
-}
+}  # of all other tasks, a language model's
 
 
 def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tuple[RunConfig, Tokenizer]:
@@ -158,7 +162,7 @@ def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tup
         "task": task or settings["task"],
         "model": settings["model"]
         | {"max_length": model.max_length},  # it may follow from the length of the run's rows
-        "data": settings["data"] | data,
+        "data": settings["data"] | data | ({"folds": 0} if "valid" in data else {}),
         "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
     }
     classes = len(folder.classes()) or None
@@ -172,7 +176,7 @@ def _read(config: RunConfig, tokenizer: Tokenizer, classes: tuple[str, ...], say
     else:
         texts, skipped = load_texts(config.data, tokenizer)
     tell_skipped(skipped, lambda message: say(f"warning: {message}"))
-    return Subject(texts, documents, classes)
+    return Subject(texts, documents, classes, config.data)
 
 
 def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Subject:
@@ -190,7 +194,7 @@ def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Subject:
         raise UserError(f"the run's own text cannot be read: {error}; or {remedy}") from error
     if corpus.fingerprint != (folder.data() or {}).get("fingerprint"):
         raise UserError(f"the text that {folder.path} was trained on has changed since; bring it back, or {remedy}")
-    return Subject(corpus.valid, corpus.valid_documents, corpus.classes)
+    return Subject(corpus.valid, corpus.valid_documents, corpus.classes, config.data)
 
 
 def _intervals(

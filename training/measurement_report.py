@@ -54,7 +54,7 @@ def print_tables(measured: Measurement) -> None:
 
 
 def write_predictions(measured: Measurement, folder: Path) -> list[Path]:
-    """predictions.jsonl in the folder, where there are labels, and confusion.png of classes; the files that were written.
+    """predictions.jsonl in the folder, where there are some, and confusion.png of classes; the files that were written.
 
     Raises:
         UserError: the folder cannot be written.

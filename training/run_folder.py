@@ -4,7 +4,8 @@ config.json       the settings, every key
 tokenizer.model   SentencePiece; or, of published weights, spiece.model or tokenizer.json, and the files beside it
 data.json         sources with their attribution, the prepared folder if they came from one, a fingerprint of the text, and
                   the names of the classes, where it learns some
-checkpoints/N/    parameters and optimizer state after step N
+checkpoints/N/    parameters and optimizer state after step N; of a LoRA run, of its adapters
+base/             then, the weights that these add to
 metrics.jsonl     what was measured, a line each; events.* the same for TensorBoard
 loss.png          the curve
 wandb.id          the run's name at Weights & Biases, where it is there
@@ -35,6 +36,7 @@ class RunFolder:
     def __init__(self, path: str | Path):
         self.path = Path(path).expanduser().absolute()
         self.checkpoints = self.path / "checkpoints"
+        self.base = self.path / "base"
         self.metrics = self.path / "metrics.jsonl"
         self.loss_plot = self.path / "loss.png"
 

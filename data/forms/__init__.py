@@ -1,11 +1,18 @@
 """The forms of examples, by the name that a task has in `Task.examples`."""
 
+from data.forms.answers import ANSWERS
 from data.forms.form import Example, Form, Pieces
 from data.forms.label_sets import LABEL_SETS
 from data.forms.labels import LABELS
 from data.forms.scores import SCORES
 from data.forms.tags import TAGS
 
-FORMS: dict[str, Form] = {"labels": LABELS, "scores": SCORES, "label_sets": LABEL_SETS, "tags": TAGS}
+FORMS: dict[str, Form] = {
+    "labels": LABELS,
+    "scores": SCORES,
+    "label_sets": LABEL_SETS,
+    "tags": TAGS,
+    "answers": ANSWERS,
+}
 
 __all__ = ["FORMS", "Example", "Form", "Pieces"]
