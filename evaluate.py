@@ -8,8 +8,8 @@ of what is written for a source (a translation, a summary) BLEU, chrF and ROUGE.
     python evaluate.py --ckpt runs/question_answering --data test.jsonl
     python evaluate.py --ckpt runs/base --task multiple_choice --data test.jsonl --shots 3
 
-Of classes each prediction is written too, and a picture of which are taken for which; of questions each answer, of sources
-each text. Without --data it is the text that the run validates on, measured as the run does it.
+Of examples each prediction is written too, and of classes a picture of which are taken for which. Without --data it is the
+text that the run validates on, measured as the run does it.
 """
 
 import argparse
@@ -26,7 +26,9 @@ CHOICES = "multiple_choice"
 # Of the rows of JSONL, CSV, Parquet and hf:.
 FIELDS = {
     "text": "the text",
-    "label": "the label, where there are classes",
+    "label": "the label, where a text has one",
+    "tokens": "the words, where these have labels",
+    "tags": "the labels of the words",
     "source": "what is read, where a text is written for it",
     "target": "the text that should be written",
     "context": "the text that answers stand in",

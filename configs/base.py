@@ -82,10 +82,12 @@ def get_config() -> ConfigDict:
                 "weights": (),  # share of the rows from each of train; (): in proportion to their size
                 "temperature": 1.0,  # above 1: shares more alike than the sizes, size ** (1 / temperature)
                 "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
-                "label_field": "label",  # what holds the label, for the task classification
                 "source_field": "source",  # what holds what is read, for the task seq2seq
                 "target_field": "target",  # and what is to be written
                 "prompt": "{source}",  # what stands before a target: the source with words about it, as "zh: {source}\nen: "
+                "label_field": "label",  # what holds the label, where a text has one (or several)
+                "tokens_field": "tokens",  # what holds the list of words, for the task token_classification
+                "tags_field": "tags",  # and that of their labels
                 "context_field": "context",  # what holds the text that an answer stands in, for the task question_answering
                 "question_field": "question",  # and the question
                 "answers_field": "answers",  # and the answers: text, a list, or {"text": […], "answer_start": […]}
@@ -149,6 +151,7 @@ def get_config() -> ConfigDict:
                 "log_every": 20,
                 "eval_every": 230,
                 "patience": 0,  # stop after so many evaluations that were not the best so far; 0: at num_steps only
+                "best_metric": "loss",  # the figure that tells which validation is the best; training/best.py lists them
                 "checkpoint_every": 230,  # and at every evaluation, so that the best is among them
                 "keep_checkpoints": 2,  # the newest so many, and the best
                 "sample_prompts": ("zh:", "en:"),  # continued at each evaluation

@@ -23,6 +23,8 @@ TRAINING_FIELDS = (
     "source_field",
     "target_field",
     "prompt",
+    "tokens_field",
+    "tags_field",
     "context_field",
     "question_field",
     "answers_field",
@@ -55,6 +57,8 @@ class DataConfig:
     source_field: str = "source"
     target_field: str = "target"
     prompt: str = SOURCE
+    tokens_field: str = "tokens"
+    tags_field: str = "tags"
     context_field: str = "context"
     question_field: str = "question"
     answers_field: str = "answers"
@@ -86,7 +90,10 @@ class DataConfig:
             require(not twice, f"{name} names {', '.join(twice)} twice; data.weights can make a source count for more")
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
-        for name in ("text", "label", "source", "target", "context", "question", "answers", "choices", "answer"):
+        for name in (
+            *("text", "label", "tokens", "tags", "source", "target"),
+            *("context", "question", "answers", "choices", "answer"),
+        ):
             require(
                 getattr(self, f"{name}_field") != "", f"{name}_field is empty; name the field that holds the {name}"
             )

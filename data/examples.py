@@ -1,12 +1,13 @@
 """Examples: rows of sources, read by their form and turned into a corpus, for tasks that learn from more than text."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from common.errors import UserError, require
 from common.files import digest
 from data.builtin import attribution
+from data.cleaning import Cleaner
 from data.config import DataConfig, require_defaults
 from data.corpus import Corpus, load_corpus
 from data.document import by_source
@@ -44,16 +45,19 @@ def load_examples(
         ConfigError, UserError: as `load_corpus`; a setting that is for text alone; an example that its form refuses; a label
             that no training example has; a class without any; fewer than two.
     """
-    _refuse_settings_of_text(data)
-    skipped = Skipped(allowed=data.skip_bad)
-    examples = list(read_examples(data.train, form, data, skipped))
-    held_out = list(read_examples(data.valid, form, data, skipped)) if data.valid else None
+    _refuse_settings_of_text(data, form)
+    skipped, cleaner = Skipped(allowed=data.skip_bad), Cleaner(data.clean)
+    examples = list(cleaner.clean(read_examples(data.train, form, data, skipped)))
+    held_out = list(cleaner.clean(read_examples(data.valid, form, data, skipped))) if data.valid else None
+    if not examples or held_out == []:
+        raise UserError(f"data.clean leaves nothing of {', '.join(data.train if not examples else data.valid)}")
     if data.folds:
         examples, held_out = _split_fold(examples, form, data)
     elif held_out is None:
         examples, held_out = split_documents(examples, data.valid_fraction)
     if form.classes is not None:
-        classes = _settle(classes, {name for each in examples for name in form.classes(each.values)}, data)
+        classes = _settle(classes, {name for each in examples for name in form.classes(each.values)}, form, data)
+        held_out = list(with_known_classes(held_out, form, classes, skipped))
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer = train([example.text for example in examples], tokenizer)
     sides = by_source(examples), by_source(held_out)
@@ -64,9 +68,11 @@ def load_examples(
     return Corpus(tokenizer, train_texts, valid_texts, origin, data.train, skipped, tuple(classes), sides[1])
 
 
-def _refuse_settings_of_text(data: DataConfig) -> None:
-    why = "is for text alone, and this task learns examples; leave it"
-    require_defaults(data, ("clean", "dedup", "augment", "subword_sampling"), why)
+def _refuse_settings_of_text(data: DataConfig, form: Form) -> None:
+    names = (
+        ("dedup", "augment", "subword_sampling") if form.cleaned else ("clean", "dedup", "augment", "subword_sampling")
+    )
+    require_defaults(data, names, "is for text alone, and this task learns examples; leave it")
     require(data.packing != "contiguous", "data.packing='contiguous' cuts texts, and examples are whole; set pad")
 
 
@@ -78,7 +84,7 @@ def _split_fold(examples: list[Example], form: Form, data: DataConfig) -> tuple[
     """
 
     def classes(example: Example) -> tuple[str, ...]:
-        return () if form.classes is None else tuple(form.classes(example.values))
+        return () if form.classes is None else tuple(sorted({*form.classes(example.values)}))
 
     strata = [(classes(example), example.source) for example in examples]
     rest, part = split_fold(examples, strata, data.folds, data.fold)
@@ -92,22 +98,39 @@ def _split_fold(examples: list[Example], form: Form, data: DataConfig) -> tuple[
     return rest, part
 
 
-def _settle(classes: Sequence[str], found: set[str], data: DataConfig) -> tuple[str, ...]:
+def _settle(classes: Sequence[str], found: set[str], form: Form, data: DataConfig) -> tuple[str, ...]:
     """The names of the classes, in their order."""
     for name in classes:
         if name not in found:
             raise UserError(
                 f"the class {name!r} has no example to train on in {', '.join(data.train)}; give some, or leave it out"
             )
-    classes = tuple(classes) or tuple(sorted(found, key=_natural))
+    classes = tuple(classes) or tuple(sorted(found, key=form.order))
     alone = f" the one label {classes[0]!r}" if classes else " no label"
-    require(len(classes) > 1, f"data.label_field={data.label_field!r} has{alone}; two are needed")
+    key = f"{form.fields[-1]}_field"
+    require(len(classes) > 1, f"data.{key}={getattr(data, key)!r} has{alone}; two are needed")
     return classes
 
 
-def _natural(label: str) -> tuple[bool, int, str]:
-    """Numbers in their order, and before words."""
-    return (not label.isdecimal(), int(label) if label.isdecimal() else 0, label)
+def with_known_classes(
+    examples: Iterable[Example], form: Form, classes: Sequence[str], skipped: Skipped = STOP
+) -> Iterator[Example]:
+    """The examples all of whose classes are among these; the others are an error or, where `skipped` takes them, left out.
+
+    Raises:
+        UserError: the error; or none is left.
+    """
+    known, left = set(classes), 0
+    for example in examples:
+        other = [name for name in form.classes(example.values) if name not in known]
+        if other:
+            names = ", ".join(classes)
+            skipped.add(UserError(f"{example.place}: the label {other[0]!r} is none that was trained on: {names}"))
+            continue
+        left += 1
+        yield example
+    if not left:
+        raise UserError(f"no example has only labels that were trained on: {', '.join(classes)}")
 
 
 def _arrays(text: EncodedText) -> list[np.ndarray]:
@@ -122,11 +145,7 @@ def encode_sources(
     data: DataConfig,
     say: Say,
 ) -> dict[str, EncodedText]:
-    """The examples of each source as tokens; where some are cut, to fit into a row, `say` is told.
-
-    Raises:
-        UserError: a label is not among the classes.
-    """
+    """The examples of each source as tokens; where some are cut, to fit into a row, `say` is told."""
     texts = {}
     for source, examples in sources.items():
         pieces = form.encode(examples, tokenizer, classes, data)

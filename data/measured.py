@@ -9,7 +9,7 @@ from data.cleaning import Cleaner
 from data.config import DataConfig
 from data.document import by_source
 from data.encoded import EncodedText, encode_texts
-from data.examples import Say, encode_sources, read_examples
+from data.examples import Say, encode_sources, read_examples, with_known_classes
 from data.forms import Example, Form
 from data.prepared import is_prepared, read_prepared, refuse_other_tokenizer
 from data.skipped import Skipped
@@ -48,5 +48,10 @@ def load_held_out(
         ConfigError, UserError: as `load_examples`.
     """
     skipped = Skipped(allowed=data.skip_bad)
-    examples = by_source(read_examples(data.valid, form, data, skipped))
+    found = Cleaner(data.clean).clean(read_examples(data.valid, form, data, skipped))
+    if form.classes is not None:
+        found = with_known_classes(found, form, classes, skipped)
+    examples = by_source(found)
+    if not examples:
+        raise UserError(f"data.clean leaves nothing of {', '.join(data.valid)}; give more text, or other steps")
     return encode_sources(examples, form, tokenizer, classes, data, say), examples, skipped

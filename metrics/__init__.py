@@ -5,6 +5,9 @@ from metrics.best_spans import Spans, best_spans, span_accuracy
 from metrics.bootstrap import bootstrap
 from metrics.classification import by_class, classification_averages, classification_metrics, confusion
 from metrics.language_model import bits_per_byte, language_model_metrics, perplexity
+from metrics.multilabel import by_label, multilabel_metrics
+from metrics.regression import regression_metrics
+from metrics.spans import by_type, count_spans, span_metrics, span_scores
 from metrics.text import text_statistics
 
 __all__ = [
@@ -14,11 +17,18 @@ __all__ = [
     "bits_per_byte",
     "bootstrap",
     "by_class",
+    "by_label",
+    "by_type",
     "classification_averages",
     "classification_metrics",
     "confusion",
+    "count_spans",
     "language_model_metrics",
+    "multilabel_metrics",
     "perplexity",
+    "regression_metrics",
     "span_accuracy",
+    "span_metrics",
+    "span_scores",
     "text_statistics",
 ]

@@ -3,10 +3,13 @@
 from tasks.causal_lm import CAUSAL_LM, PREFIX_LM
 from tasks.classification import CLASSIFICATION
 from tasks.masked_lm import MASKED_LM
+from tasks.multilabel import MULTILABEL
 from tasks.question_answering import QUESTION_ANSWERING
+from tasks.regression import REGRESSION
 from tasks.seq2seq import SEQ2SEQ
 from tasks.span_corruption import SPAN_CORRUPTION
 from tasks.task import CorruptionConfig, LossConfig, Task
+from tasks.token_classification import TOKEN_CLASSIFICATION
 
 TASKS: dict[str, Task] = {
     "causal_lm": CAUSAL_LM,
@@ -15,6 +18,9 @@ TASKS: dict[str, Task] = {
     "span_corruption": SPAN_CORRUPTION,
     "classification": CLASSIFICATION,
     "seq2seq": SEQ2SEQ,
+    "multilabel": MULTILABEL,
+    "regression": REGRESSION,
+    "token_classification": TOKEN_CLASSIFICATION,
     "question_answering": QUESTION_ANSWERING,
 }
 

@@ -8,35 +8,20 @@ from data.batches import PackedRows, PrepareRow, Row
 from data.tokenizer import Tokenizer
 from metrics import classification_metrics
 from tasks.cross_entropy import token_loss
+from tasks.places import whole_text
 from tasks.task import Apply, Batch, CorruptionConfig, LossConfig, Params, Task
 
 
 def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig, network: str) -> PrepareRow:
-    """The class is the target of the one place that sees the whole text; no other has a weight.
-
-    `balance` [T] makes all classes count alike: examples over classes times the examples of the class. In an encoder's row
-    that place is what stands before a text: the tokenizer's own ([CLS]), where it has one.
-    """
+    """`whole_text`, and `balance` [T], which makes all classes count alike: examples over classes times those of the class."""
     counts = np.bincount(np.concatenate([text.labels for text in packed.texts]))
     balance = (counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))).astype(np.float32)  # 1 on average
-    before = tokenizer.prefix[0] if network == "encoder" and tokenizer.prefix else tokenizer.end_of_text
+    label_row = whole_text(packed, tokenizer, config, network)
 
-    def label_row(row: Row, generator: np.random.Generator) -> Row:
-        segments = row["segment_ids"]
-        first = (row["positions"] == 0) & (segments > 0)
-        last = (segments > 0) & (np.append(segments[1:], 0) != segments)
-        weights = (first if network == "encoder" else last).astype(np.float32)
-        inputs = np.where(first, before, row["inputs"]).astype(np.int32)
-        arrays = {name: row[name] for name in ("positions", "segment_ids")}
-        return {
-            "inputs": inputs,
-            "targets": row["labels"],
-            **arrays,
-            "weights": weights,
-            "balance": balance[row["labels"]],
-        }
+    def balanced_row(row: Row, generator: np.random.Generator) -> Row:
+        return label_row(row, generator) | {"balance": balance[row["labels"]]}
 
-    return label_row
+    return balanced_row
 
 
 def class_loss(apply: Apply, params: Params, batch: Batch, key: jax.Array | None, config: LossConfig):
@@ -56,5 +41,12 @@ def score(answers: dict[str, np.ndarray]) -> dict[str, float]:
 
 
 CLASSIFICATION = Task(
-    ("encoder", "decoder"), prepare, class_loss, examples="labels", head="classes", predict=predict, score=score
+    ("encoder", "decoder"),
+    prepare,
+    class_loss,
+    examples="labels",
+    head="classes",
+    predict=predict,
+    score=score,
+    figures=("accuracy", "macro_f1"),
 )

@@ -90,4 +90,5 @@ QUESTION_ANSWERING = Task(
     pooled=False,
     predict=predict,
     score=span_accuracy,
+    figures=("span_accuracy",),
 )

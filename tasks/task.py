@@ -79,7 +79,9 @@ class Task:
         pooled: whether that head reads what the network's pooler makes of a place, where that has one.
         predict: (apply, params, batch) -> what the network would answer at each place, arrays [B, T, ...]; None: nothing is
             asked.
-        score: (these answers where the weight is not 0, and there the "targets", arrays [N, ...]) -> figures of a validation.
+        score: (these answers where the weight is not 0, and there the "targets", arrays [N, ...]; "documents", int64 [N], the
+            number of the document that each is of, in order; "classes", their names) -> figures of a validation.
+        figures: the names of these figures.
         loss: (apply, params, batch, key, config) -> (objective, values), arrays of one shape, [B, T]: of each target, times
             its weight. The sum of `objective` is minimized; `values` are "loss" (cross-entropy in nats, without smoothing
             and penalties), "weight", and whatever else a task wants to see the mean of. Their sums are divided once, after
@@ -97,3 +99,4 @@ class Task:
     pooled: bool = True
     predict: Callable[[Apply, Params, Batch], dict[str, jax.Array]] | None = None
     score: Callable[[dict[str, np.ndarray]], dict[str, float]] | None = None
+    figures: tuple[str, ...] = ()

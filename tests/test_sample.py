@@ -67,7 +67,7 @@ def save_params(folder: Path, params) -> None:
     """A checkpoint of step 7."""
     checkpoints = Checkpoints(folder / "checkpoints")
     key = jax.random.key_data(jax.random.key(0))
-    checkpoints.save(TrainState(jnp.int32(7), params, {"count": jnp.zeros(())}, key), valid_loss=None)
+    checkpoints.save(TrainState(jnp.int32(7), params, {"count": jnp.zeros(())}, key), None)
     checkpoints.wait()
 
 

@@ -2,8 +2,9 @@
 
 import dataclasses
 import itertools
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
@@ -12,6 +13,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from common.errors import UserError
 from model.parameters import by_path, nested
+from training.best import more_is_better
 from training.checksums import checksums
 from training.step import Params, TrainState
 
@@ -19,32 +21,39 @@ FILE_SIZE = 1 << 23  # bytes, about, of converted parameters: what goes to a fil
 
 
 class _Manager(ocp.CheckpointManager):
-    """Orbax's, but for a metric that cannot be read, which counts as none."""
+    """Orbax's, but for metrics that cannot be read, or lack the one that `best_metric` names, which count as none."""
+
+    best_metric = "loss"
 
     def metrics(self, step: int) -> dict[str, float] | None:
         try:
             metrics = super().metrics(step)
         except (OSError, ValueError):
             return None
-        return metrics if isinstance(metrics, dict) and isinstance(metrics.get("loss"), float) else None
-
-
-def _loss(metrics: dict[str, float]) -> float:
-    return metrics["loss"]
+        return metrics if isinstance(metrics, dict) and isinstance(metrics.get(self.best_metric), float) else None
 
 
 class Checkpoints:
     """The checkpoints of one run: `params` apart from the rest of the state, so that reading a model reads no more."""
 
-    def __init__(self, folder: Path, keep: int = 1, read_only: bool = False):
-        """Keeps the newest `keep` and the one with the lowest validation loss."""
-        policies = checkpoint_managers
-        best = policies.BestN(get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False)
-        self.folder = folder
-        self._manager = _Manager(
+    def __init__(self, folder: Path, keep: int = 1, read_only: bool = False, best_metric: str = "loss"):
+        """Keeps the newest `keep` and the one whose validation was the best by this figure, the first of them if several were.
+
+        Raises:
+            ConfigError: it is not known whether more of this figure is better.
+        """
+        more, policies = more_is_better(best_metric), checkpoint_managers
+
+        def cost(metrics: dict[str, float]) -> tuple[float, float]:
+            value = metrics[best_metric]
+            return -value if more else value, metrics.get("step", 0)
+
+        best = policies.BestN(get_metric_fn=cost, reverse=True, n=1, keep_checkpoints_without_metrics=False)
+        self.folder, self._best_metric = folder, best_metric
+        self._manager = type("Manager", (_Manager,), {"best_metric": best_metric})(
             folder,
             options=ocp.CheckpointManagerOptions(
-                best_fn=_loss,  # without it no metric is written
+                best_fn=cost,  # without it no metric is written
                 best_mode="min",
                 preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
                 create=not read_only,
@@ -64,21 +73,23 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def best_step(self) -> int | None:
-        """The step with the lowest validation loss among those kept, or None where none has one."""
+        """The step whose validation was the best among those kept, or None where none was validated."""
         return self._manager.best_step()
 
-    def save(self, state: TrainState, valid_loss: float | None) -> None:
+    def save(self, state: TrainState, figures: Mapping[str, float] | None) -> None:
         """Starts to write the state; returns as soon as it is copied, and the next save waits for the end of this one.
 
+        `figures`: of its validation, by name, where it was validated; those that are no numbers are left out.
         What goes wrong while it is written is raised by the next save or by `wait`, as one of many kinds of exception.
         """
-        self._save(int(state.step), {"params": state.params, "state": _without_params(state)}, valid_loss)
+        self._save(int(state.step), {"params": state.params, "state": _without_params(state)}, figures)
 
     def save_params(self, params: Params) -> None:
         """Starts to write parameters that were not trained here, in the dtype they have, as step 0."""
         self._save(0, {"params": params}, None, FILE_SIZE)
 
-    def _save(self, step: int, items: dict, valid_loss: float | None, file_size: int | None = None) -> None:
+    def _save(self, step: int, items: dict, figures: Mapping[str, float] | None, file_size: int | None = None) -> None:
+        finite = {name: float(value) for name, value in (figures or {}).items() if math.isfinite(value)}
         self._manager.save(
             step,
             args=ocp.args.Composite(
@@ -88,7 +99,7 @@ class Checkpoints:
                 },
                 checksums=ocp.args.JsonSave({name: checksums(item) for name, item in items.items()}),
             ),
-            metrics=None if valid_loss is None else {"loss": valid_loss},
+            metrics=finite | {"step": step} if self._best_metric in finite else None,
         )
 
     def wait(self) -> None:

@@ -20,6 +20,7 @@ from data.word_text import WordsConfig
 from model import TransformerConfig
 from model.lora import LoraConfig
 from tasks import TASKS, CorruptionConfig, LossConfig
+from training.best import more_is_better
 from training.optimizer import OptimizerConfig
 from training.sharding import MeshConfig
 
@@ -45,8 +46,10 @@ class TrainingConfig:
     patience: int = 0
     epochs: int = 0
     layer_norms: bool = False
+    best_metric: str = "loss"
 
     def __post_init__(self):
+        more_is_better(self.best_metric)
         for field in dataclasses.fields(self):
             if field.name in ("patience", "epochs"):
                 require(
@@ -113,6 +116,10 @@ class RunConfig:
             not self.training.epochs or self.data.on_end == "repeat",
             f"training.epochs={self.training.epochs} and data.on_end={self.data.on_end!r} both say how often the text is seen; "
             "leave one out",
+        )
+        require(
+            self.loss.class_weights == "none" or self.task == "classification",
+            f"loss.class_weights={self.loss.class_weights!r} is for task='classification'; set none",
         )
         if self.lora.rank:
             require(
@@ -240,6 +247,7 @@ HARMLESS = (
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "training.patience",
+    "training.best_metric",
     "training.sample_prompts",
     "training.sample_tokens",
     "training.tensorboard",

@@ -1,7 +1,7 @@
 """How well parameters predict texts: in all, and document by document."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -42,14 +42,32 @@ class DocumentSums:
 class Evaluator:
     """Measures parameters on texts by source, each packed once, in batches laid over the mesh."""
 
-    def __init__(self, eval_step, batches: Mapping[str, ValidBatches], task: Task, mesh: Mesh):
-        """`eval_step`: (params, batch) -> {"loss", "weight"} and answers at each place, as `make_eval_step` gives it."""
+    def __init__(
+        self,
+        eval_step,
+        batches: Mapping[str, ValidBatches],
+        task: Task,
+        mesh: Mesh,
+        classes: Sequence[str] = (),
+    ):
+        """`eval_step`: (params, batch) -> {"loss", "weight"} and answers at each place, as `make_eval_step` gives it.
+
+        `classes`: the names of the classes, where there are any.
+        """
 
         def step(params: Params, batch: Batch) -> dict[str, jax.Array]:
             return eval_step(params, batch) | {name: batch[name] for name in ("segment_ids", "targets")}
 
         self._step = jax.jit(step, out_shardings=replicated(mesh))  # so that each process can read all of it
-        self._batches, self._task, self._mesh = batches, task, mesh
+        self._batches, self._task, self._mesh, self._classes = batches, task, mesh, tuple(classes)
+
+    @property
+    def figures(self) -> list[str]:
+        """The names of what `__call__` gives."""
+        if self._task.score is not None:
+            return ["loss", *self._task.figures]
+        several = [f"bits_per_byte/{source}" for source in self._batches] if len(self._batches) > 1 else []
+        return ["loss", "perplexity", *(["bits_per_byte", *several] if self._task.every_token else [])]
 
     def batch_loss(self, params: Params, batch: Batch) -> float:
         """The summed cross-entropy of one batch, arrays [B, T] over the mesh, in nats."""
@@ -68,7 +86,8 @@ class Evaluator:
         sums = {source: (each.loss.sum(), each.weight.sum()) for source, each in measured.items()}
         loss, weight = map(sum, zip(*sums.values(), strict=True))
         if self._task.score is not None:
-            return {"loss": loss / weight} | self._task.score(all_answers(measured))
+            answers = all_answers(measured) | {"classes": np.array(self._classes)}
+            return {"loss": loss / weight} | self._task.score(answers)
         every_token = self._task.every_token
         values = language_model_metrics(loss, weight, sum(sizes.values()) if every_token else None)
         if every_token and len(sums) > 1:
@@ -103,13 +122,18 @@ class Evaluator:
 
 
 def make_evaluator(
-    config: RunConfig, texts: Mapping[str, EncodedText], tokenizer: Tokenizer, mesh: Mesh, batch_size: int
+    config: RunConfig,
+    texts: Mapping[str, EncodedText],
+    tokenizer: Tokenizer,
+    mesh: Mesh,
+    batch_size: int,
+    classes: Sequence[str] = (),
 ) -> Evaluator:
     """The Evaluator of a run's task on these texts, so many rows at a time."""
     task = TASKS[config.task]
     packed = {source: pack_rows(config, tokenizer, [text]) for source, text in texts.items()}
     batches = {source: ValidBatches(rows, batch_size, prepare) for source, (rows, prepare) in packed.items()}
-    return Evaluator(make_eval_step(config.model, task, config.loss, mesh), batches, task, mesh)
+    return Evaluator(make_eval_step(config.model, task, config.loss, mesh), batches, task, mesh, classes)
 
 
 def _in_order(asked: list[dict[str, np.ndarray]]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -123,6 +147,10 @@ def _in_order(asked: list[dict[str, np.ndarray]]) -> tuple[np.ndarray, dict[str,
 
 
 def all_answers(measured: Mapping[str, DocumentSums]) -> dict[str, np.ndarray]:
-    """The answers to all documents, in the order of the sources, [N, ...] each."""
+    """The answers to all documents, in the order of the sources, [N, ...] each; and "documents", the number of each one's."""
     parts = [each.answers for each in measured.values()]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    before = np.cumsum([0, *(len(each.loss) for each in measured.values())])
+    documents = [each.places + first for first, each in zip(before, measured.values(), strict=False)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | {
+        "documents": np.concatenate(documents)
+    }

@@ -13,6 +13,7 @@ from data.config import ON_END
 from data.corpus import Corpus, mixture
 from tasks import TASKS
 from training.base_weights import BaseWeights
+from training.best import check_metric, more_is_better
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
 from training.display import Display
@@ -48,8 +49,16 @@ SHOWN = {
     "loss": "loss {:.4f}",
     "perplexity": "perplexity {:.2f}",
     "bits_per_byte": "{:.3f} bits a byte",
+    "mse": "MSE {:.4f}",
+    "pearson": "Pearson {:.3f}",
+    "spearman": "Spearman {:.3f}",
+    "precision": "precision {:.3f}",
+    "recall": "recall {:.3f}",
+    "f1": "F1 {:.3f}",
     "accuracy": "accuracy {:.3f}",
+    "micro_f1": "micro F1 {:.3f}",
     "macro_f1": "macro F1 {:.3f}",
+    "exact_match": "exact match {:.3f}",
     "span_accuracy": "span accuracy {:.3f}",
 }
 
@@ -69,7 +78,8 @@ class Trainer:
         """`write_samples` turns parameters into texts, shown at each evaluation; `profile`: a few steps are traced.
 
         Raises:
-            ConfigError: the network has no head, or the mesh cannot be made here, or does not divide the model or the batch.
+            ConfigError: the network has no head, or the mesh cannot be made here, or does not divide the model or the batch,
+                or no validation reports `training.best_metric`.
             ConfigError, UserError: of a new run, `training.word_vectors` cannot be read, or has another width.
         """
         self.config, self.corpus, self.folder = config, corpus, folder
@@ -105,8 +115,11 @@ class Trainer:
             training.layer_norms,
             config.lora,
         )
-        self.evaluate = make_evaluator(config, corpus.valid, corpus.tokenizer, self.mesh, self.microbatch)
-        self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
+        self.evaluate = make_evaluator(
+            config, corpus.valid, corpus.tokenizer, self.mesh, self.microbatch, corpus.classes
+        )
+        check_metric(training.best_metric, self.evaluate.figures)
+        self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints, best_metric=training.best_metric)
         self.peak_flops, self.peak_flops_source = peak_flops()
         path, self.token_embedding = training.word_vectors, None
         require(
@@ -141,8 +154,10 @@ class Trainer:
             with self._writing():
                 plot_losses(self.folder.metrics, self.folder.loss_plot, title=self.folder.path.name)
         end, best = int(state.step), self.checkpoints.best_step()
+        metric = self.config.training.best_metric
+        by = "" if metric == "loss" else f" by {metric}"
         self.display.say(
-            f"done: {self.folder.path} (newest step {end}, best step {best}, {self.epochs(end)}, curve in loss.png)"
+            f"done: {self.folder.path} (newest step {end}, best step {best}{by}, {self.epochs(end)}, curve in loss.png)"
         )
         samples = self.write_samples(self.base.merged(state.params))
         if jax.process_index() == 0:
@@ -189,16 +204,16 @@ class Trainer:
                 state, metrics = trace(step, step_function, state, batch, self.base.values)
                 monitor.add(step, metrics)
                 last = step == training.num_steps
-                valid_loss = None
+                figures = None
                 if last or step % training.eval_every == 0:
                     with monitor.paused():
-                        valid_loss = self._evaluate(state, writer, monitor)
-                    monitor.validated(valid_loss)
+                        figures = self._evaluate(state, writer, monitor)
+                    monitor.validated(figures["loss"])
                 stopped = self._signal(stop, step)
-                if last or stopped or valid_loss is not None or step % training.checkpoint_every == 0:
+                if last or stopped or figures is not None or step % training.checkpoint_every == 0:
                     with monitor.paused():
-                        self._save(state, valid_loss, monitor)
-                if stopped or (valid_loss is not None and self._has_stalled(step)):
+                        self._save(state, figures, monitor)
+                if stopped or (figures is not None and self._has_stalled(step)):
                     break
             with self._saving():
                 self.checkpoints.wait()
@@ -212,7 +227,7 @@ class Trainer:
         return largest_of_all(stop.number or 0) or None if asked else None
 
     def _has_stalled(self, step: int) -> bool:
-        """Whether the validation loss has not been lower for `training.patience` evaluations. Says so."""
+        """Whether no validation has been the best, by `training.best_metric`, for `training.patience` of them. Says so."""
         training = self.config.training
         if not training.patience:
             return False
@@ -221,24 +236,26 @@ class Trainer:
         best = self.checkpoints.best_step()
         stalled = best is not None and step - best >= training.patience * training.eval_every
         if stalled:
-            self.display.say(f"stopped early: the validation loss of step {best} is the lowest so far")
+            name = training.best_metric
+            which = "highest" if more_is_better(name) else "lowest"
+            self.display.say(f"stopped early: the validation {name} of step {best} is the {which} so far")
         return stalled
 
-    def _save(self, state: TrainState, valid_loss: float | None, monitor: Monitor) -> None:
+    def _save(self, state: TrainState, figures: dict[str, float] | None, monitor: Monitor) -> None:
         """Starts to save `state`, which must give a finite loss: on some of the next rows, where it was not evaluated."""
-        if valid_loss is None:
+        if figures is None:
             step = int(state.step)
             loss = self.evaluate.batch_loss(self.base.merged(state.params), self.batch(step, self.microbatch))
             monitor.require_finite(step, {"loss of the next step": loss})
         with self._saving():
-            self.checkpoints.save(state, valid_loss)
+            self.checkpoints.save(state, figures)
 
     def batch(self, step: int, size: int) -> dict[str, jax.Array]:
         """The first `size` rows of the batch of `step`, over the mesh."""
         return put_batch(self.mesh, self.batches(step, local_rows(self.mesh, size)), size)
 
-    def _evaluate(self, state: TrainState, writer: MetricsWriter, monitor: Monitor) -> float:
-        """Measures and reports the validation loss of `state`, and shows samples. Returns the loss."""
+    def _evaluate(self, state: TrainState, writer: MetricsWriter, monitor: Monitor) -> dict[str, float]:
+        """Measures and reports the figures of a validation of `state`, by name, and shows samples."""
         step, weights = int(state.step), self.base.merged(state.params)
         values = self.evaluate(weights)
         monitor.require_finite(step, {"validation loss": values["loss"]})
@@ -254,7 +271,7 @@ class Trainer:
         if step < self.config.training.num_steps:  # the last ones are printed at the end
             for sample in samples:
                 self.display.say("    " + sample.replace("\n", "\n    "))
-        return values["loss"]
+        return values
 
     @contextmanager
     def _saving(self):

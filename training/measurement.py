@@ -29,6 +29,7 @@ from tasks import TASKS, tasks_of
 from training.answer_figures import of_answers
 from training.config import RunConfig, build_config
 from training.evaluation import DocumentSums, Evaluator, Tell, all_answers, make_evaluator
+from training.label_figures import of_label_sets, of_numbers, of_tags
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, make_mesh
 from training.trained_model import load_model
@@ -45,8 +46,9 @@ class Measurement:
         data: the sources.
         metrics: the figures by name, and how much they were measured on.
         intervals: 95 % intervals of the figures, from the bootstrap over documents; some may have none.
-        per_class: where there are classes, precision, recall, F1 and the number of examples of each.
-        confusion_matrix: then, examples of each class (rows) by what they were taken for (columns).
+        per_class: where there are classes, precision, recall, F1 and the number of examples of each; of words' labels, of
+            each type of span.
+        confusion_matrix: of texts of one class, examples of each class (rows) by what they were taken for (columns).
         signatures: where texts were written, how each figure of them was taken, as the libraries sign it.
         predictions: of each example its text, label, prediction and the probability of that, or what else its task tells.
     """
@@ -108,7 +110,7 @@ def measure_run(
     subject = _read(config, tokenizer, classes, say) if "valid" in data else _own(folder, config, tokenizer)
     rows = batch_size or config.training.batch_size // config.training.microbatches
     rows = -(-rows // batch_divisor(mesh)) * batch_divisor(mesh)
-    evaluator = make_evaluator(config, subject.texts, tokenizer, mesh, rows)
+    evaluator = make_evaluator(config, subject.texts, tokenizer, mesh, rows, subject.classes)
     model = load_model(path, say, mesh=config.mesh)
     if write is not None:
         writes = functools.partial(write, model.params, model.config, tokenizer, config.data)
@@ -185,8 +187,11 @@ def _of_pairs(
 
 FIGURES = {  # of all other tasks, a language model's
     "classification": _of_classes,
+    "multilabel": of_label_sets,
     "question_answering": of_answers,
     "seq2seq": _of_pairs,
+    "regression": of_numbers,
+    "token_classification": of_tags,
 }
 
 

@@ -56,18 +56,18 @@ def print_tables(measured: Measurement) -> None:
 
 
 def write_predictions(measured: Measurement, folder: Path) -> list[Path]:
-    """predictions.jsonl in the folder, where there are some, and of classes confusion.png; the files that were written.
+    """predictions.jsonl in the folder, where there are some, and confusion.png of classes; the files that were written.
 
     Raises:
         UserError: the folder cannot be written.
     """
     if not measured.predictions:
         return []
-    paths = [folder / name for name in ("predictions.jsonl", *(["confusion.png"] if measured.per_class else []))]
+    paths = [folder / "predictions.jsonl", *([folder / "confusion.png"] if measured.confusion_matrix else [])]
     lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in measured.predictions)
     try:
         write_whole(paths[0], "".join(lines))
-        if measured.per_class:
+        if measured.confusion_matrix:
             plot_confusion(measured.confusion_matrix, list(measured.per_class), paths[1])
     except OSError as error:
         raise UserError(f"cannot write in {folder} ({error.strerror or error}); give another --out") from error

@@ -25,14 +25,23 @@ def pack_rows(config: RunConfig, tokenizer: Tokenizer, texts: Sequence[EncodedTe
 
 
 def describe_classes(corpus: Corpus) -> str:
-    """One line on labelled texts: the classes, how many texts there are, and how many of the commonest class validate."""
-    numbers = np.concatenate([text.labels for text in corpus.valid.values()])
-    most = np.bincount(numbers).max()
-    train = sum(len(text.starts) for text in corpus.train.values())
+    """One line on labelled texts: the classes, how many texts there are, and how much of what validates is of the commonest."""
+    train, valid = (sum(len(text.starts) for text in side.values()) for side in (corpus.train, corpus.valid))
+    of = "them" if next(iter(corpus.valid.values())).marks is None else "the words"
     return (
-        f"classes: {len(corpus.classes)} ({', '.join(corpus.classes)}); {train:,} texts to train on, {len(numbers):,} to "
-        f"validate, {most / len(numbers):.1%} of them of one class"
+        f"classes: {len(corpus.classes)} ({', '.join(corpus.classes)}); {train:,} texts to train on, {valid:,} to "
+        f"validate, {_commonest(corpus):.1%} of {of} of one class"
     )
+
+
+def _commonest(corpus: Corpus) -> float:
+    """The share of the commonest class in what validates: in texts or, where words have labels, in these."""
+    texts = list(corpus.valid.values())
+    if texts[0].labels is None:
+        marks = np.concatenate([text.marks[1:] for text in texts])
+        return np.bincount(marks[marks >= 0]).max() / (marks >= 0).sum()
+    labels = np.concatenate([text.labels for text in texts])
+    return (labels.sum(0) if labels.ndim > 1 else np.bincount(labels)).max() / len(labels)
 
 
 def show_rows(config: RunConfig, corpus: Corpus, count: int) -> Iterator[str]:

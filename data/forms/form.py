@@ -45,6 +45,11 @@ class Pieces:
     owners: Sequence[int] | None = None
 
 
+def natural(label: str) -> tuple[bool, int, str]:
+    """Numbers in their order, and before words."""
+    return (not label.isdecimal(), int(label) if label.isdecimal() else 0, label)
+
+
 @dataclasses.dataclass(frozen=True)
 class Form:
     """How examples are read, and how they become tokens.
@@ -56,6 +61,8 @@ class Form:
         encode: (examples, tokenizer, classes, settings) -> their tokens, each shorter than `data.sequence_length`; None: none
             is trained on.
         classes: (values) -> the classes that an example names; None: there are none to be told apart.
+        order: the key by which the classes are sorted.
+        cleaned: whether what is learned is of the whole text, so that `data.clean` may change it.
         builtin: (source, settings) -> the document and the values of each example of `builtin:NAME`; None: there are none.
         key: (values) -> what decides the side of the split; None: the text does.
         prompt: (what a user types, settings) -> what a model that has learned such examples is given to answer; None: the same.
@@ -66,14 +73,23 @@ class Form:
     text: Callable[[Mapping[str, Any]], str]
     encode: Callable[[Sequence[Example], Tokenizer, Sequence[str], DataConfig], Pieces] | None = None
     classes: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
+    order: Callable[[str], Any] = natural
+    cleaned: bool = False
     builtin: Callable[[str, DataConfig], Iterator[tuple[Document, Mapping[str, Any]]]] | None = None
     key: Callable[[Mapping[str, Any]], str] | None = None
-    prompt: Callable[[str, "DataConfig"], str] | None = None
+    prompt: Callable[[str, DataConfig], str] | None = None
 
 
-def cut_to_rows(tokens: Sequence[Sequence[int]], sequence_length: int) -> tuple[list[Sequence[int]], int]:
-    """Each text's first tokens, as many as a row holds beside the end of text; and how many texts had more."""
-    return [each[: sequence_length - 1] for each in tokens], sum(len(each) >= sequence_length for each in tokens)
+def cut_to_rows(
+    tokens: Sequence[Sequence[int]], sequence_length: int, suffix: Sequence[int] = ()
+) -> tuple[list[list[int]], int]:
+    """Each text's first tokens, as many as a row holds beside the end of text; and how many texts had more.
+
+    Args:
+        suffix: what the tokenizer puts behind a text that is read alone ([SEP]), which is kept.
+    """
+    most = sequence_length - 1 - len(suffix)
+    return [[*each[:most], *suffix] for each in tokens], sum(len(each) > most for each in tokens)
 
 
 def filled(values: Mapping[str, Any], name: str, data: DataConfig) -> str:

@@ -26,10 +26,8 @@ def check(values: Mapping[str, Any], data: DataConfig) -> Mapping[str, Any]:
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, classes: Sequence[str], data: DataConfig) -> Pieces:
     """Tokens, and the number of the class, int32 [examples]."""
     numbers = {name: number for number, name in enumerate(classes)}
-    for example in examples:
-        if (label := example.values["label"]) not in numbers:
-            raise UserError(f"{example.place}: the label {label!r} is none that was trained on: {', '.join(classes)}")
-    tokens, cut = cut_to_rows(tokenizer.encode_all([example.text for example in examples]), data.sequence_length)
+    texts = tokenizer.encode_all([example.text for example in examples])
+    tokens, cut = cut_to_rows(texts, data.sequence_length, tokenizer.suffix)
     return Pieces(tokens, np.array([numbers[example.values["label"]] for example in examples], np.int32), cut=cut)
 
 
@@ -39,5 +37,11 @@ def builtin(source: str, data: DataConfig) -> Iterator[tuple[Document, Mapping[s
 
 
 LABELS = Form(
-    ("text", "label"), check, lambda values: values["text"], encode, lambda values: [values["label"]], builtin
+    ("text", "label"),
+    check,
+    lambda values: values["text"],
+    encode,
+    classes=lambda values: [values["label"]],
+    cleaned=True,
+    builtin=builtin,
 )

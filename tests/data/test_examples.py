@@ -139,6 +139,34 @@ def test_long_texts_are_cut_to_one_row_and_told(tmp_path):
     assert corpus.classes == ("2", "10", "long"), "numbers before words"
 
 
+def test_labels_that_were_not_trained_on_can_be_left_out(tmp_path):
+    source, other = write(tmp_path / "a.jsonl"), write(tmp_path / "b.jsonl", [*ROWS[:3], {"body": "a fish", "kind": 7}])
+    data = options(source, valid=(other,), skip_bad=True)
+    corpus = load(data, CHAR, (), pytest.fail)
+    assert corpus.skipped.count == 1 and len(corpus.valid[other].starts) == 3
+    assert "b.jsonl, line 7: the label '7' is none that was trained on: 2, 10" in corpus.skipped.summary()
+    texts, examples, skipped = load_held_out(data, FORMS["labels"], corpus.tokenizer, corpus.classes, pytest.fail)
+    assert skipped.count == 1 and len(texts[other].starts) == len(examples[other]) == 3
+    none = options(source, valid=(write(tmp_path / "c.jsonl", [{"body": "a fish", "kind": 7}]),), skip_bad=True)
+    with pytest.raises(UserError, match="no example has only labels that were trained on: 2, 10"):
+        load(none, CHAR, (), pytest.fail)
+
+
+def test_texts_are_cleaned_and_those_that_a_step_drops_are_left_out(tmp_path):
+    rows = [*ROWS, {"body": "<b>the  cow</b>", "kind": 2}, {"body": "x" * 30, "kind": 10}]
+    source = write(tmp_path / "a.jsonl", rows)
+    data = options(source, clean=("html", "whitespace", "max_words=5", "min_words=2"), valid=(source,))
+    corpus = load(data, CHAR, (), pytest.fail)
+    texts = [example.text for example in corpus.valid_documents[source]]
+    assert texts[-1] == "the cow" and len(texts) == len(ROWS) + 1
+    _, examples, _ = load_held_out(data, FORMS["labels"], corpus.tokenizer, corpus.classes, pytest.fail)
+    assert [example.text for example in examples[source]] == texts
+    with pytest.raises(UserError, match=r"data\.clean leaves nothing of .*a\.jsonl"):
+        load(options(source, clean=("min_words=50",)), CHAR, (), pytest.fail)
+    with pytest.raises(ConfigError, match=r"data\.clean=\('nfc',\) is for text alone"):
+        load_examples(options(source, clean=("nfc",)), FORMS["tags"], CHAR, (), pytest.fail)
+
+
 def test_the_built_in_sentences(tmp_path):
     data = options("builtin:hsk/zh", label_field="hsk_level", packing="pad")
     corpus = load(data, TokenizerConfig(2000, "unigram", 0.99, byte_fallback=True, split_digits=True), (), pytest.fail)
@@ -195,7 +223,7 @@ def test_a_label_that_was_not_trained_on_and_a_class_without_examples(tmp_path):
             r"README\.md: examples are read from \.jsonl, \.csv, \.parquet; give one of these, with 'body' and 'kind'",
         ),
         ("a.parquet.gz", {}, r"a\.parquet\.gz: \.parquet is not read out of \.gz; unpack it first, with gzip -d"),
-        ("a.csv", {"clean": ("nfc",)}, "data.clean=.* is for text alone"),
+        ("a.csv", {"dedup": "exact"}, "data.dedup=.* is for text alone"),
         ("a.csv", {"subword_sampling": 0.1}, "data.subword_sampling=0.1 is for text alone, .*; leave it 0.0"),
         ("a.csv", {"packing": "contiguous"}, "cuts texts, and examples are whole; set pad"),
     ],

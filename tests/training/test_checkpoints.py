@@ -57,7 +57,7 @@ def save(folder, steps, keep=9):
     """Checkpoints of `steps`, (step, validation loss or None) each."""
     checkpoints = Checkpoints(folder, keep)
     for step, loss in steps:
-        checkpoints.save(make_state(step), loss)
+        checkpoints.save(make_state(step), None if loss is None else {"loss": loss})
     checkpoints.wait()
     checkpoints.close()
 
@@ -159,6 +159,28 @@ def test_the_newest_and_the_best_are_kept(folder, losses, keep, kept, best, rest
         assert checkpoints.best_step() == best
 
 
+@pytest.mark.parametrize(
+    "name, kept, best",
+    [("loss", [2, 5], 2), ("f1", [3, 5], 3), ("mse", [4, 5], 4), ("pearson", [1, 5], 1), ("recall", [5], None)],
+)
+def test_the_best_is_that_by_the_figure_that_is_asked_for(folder, name, kept, best):
+    """More is better of some; the first of several best ones; what is no number, or not there, counts for nothing."""
+    nan = float("nan")
+    figures = {
+        1: {"loss": 3.0, "f1": 0.1, "mse": 9.0, "pearson": 0.5},
+        2: {"loss": 1.0, "f1": 0.2, "mse": 8.0, "pearson": nan},
+        3: {"loss": 2.0, "f1": 0.9, "mse": 7.0, "pearson": nan},
+        4: {"loss": 2.5, "f1": 0.9, "mse": 1.0, "pearson": 0.4},
+        5: {"loss": 2.6, "f1": 0.3, "mse": 2.0, "pearson": -0.9},
+    }
+    checkpoints = Checkpoints(folder, 1, best_metric=name)
+    for step, values in figures.items():
+        checkpoints.save(make_state(step), values)
+    checkpoints.wait()
+    assert checkpoints.steps() == kept and checkpoints.best_step() == best
+    assert Checkpoints(folder, 1, read_only=True, best_metric=name).best_step() == best
+
+
 def test_a_checkpoint_without_validation_restores(folder):
     save(folder, [(4, None)])
     state, _ = restore(folder)
@@ -183,7 +205,7 @@ def other_values(step):
     """A step whose arrays are sound, but are not those that its checksums were taken of."""
     other = step.parent.parent / "other"
     checkpoints = Checkpoints(other)
-    checkpoints.save(make_state(77), 1.0)
+    checkpoints.save(make_state(77), {"loss": 1.0})
     checkpoints.wait()
     shutil.rmtree(step / "params")
     shutil.copytree(other / "77" / "params", step / "params")
@@ -220,7 +242,7 @@ def test_a_damaged_newest_checkpoint(saved, tmp_path, damage):
     assert {path.relative_to(tmp_path / "damaged/3") for path in (tmp_path / "damaged/3").rglob("*")} == damaged
     assert checkpoints.steps() == [1, 2]
 
-    checkpoints.save(make_state(3), 1.5)
+    checkpoints.save(make_state(3), {"loss": 1.5})
     checkpoints.wait()
     state, said = restore(folder)
     assert_bit_equal(state, make_state(3))
@@ -235,7 +257,7 @@ def test_damaged_twice(saved, tmp_path):
         flip(largest(folder / "3", "params"))
         checkpoints = Checkpoints(folder, 9)
         checkpoints.restore(abstract_of(make_state(1)), lambda line: None)
-        checkpoints.save(make_state(3), 1.5)
+        checkpoints.save(make_state(3), {"loss": 1.5})
         checkpoints.wait()
     assert len(list((tmp_path / "damaged").glob("3*"))) == 2
     assert not (tmp_path / "damaged" / "3" / "3").exists()
@@ -328,7 +350,7 @@ def test_a_damaged_metric_harms_no_other_checkpoint(saved, tmp_path, content):
     assert_bit_equal(state, make_state(3))
     checkpoints = Checkpoints(folder, 1)
     assert checkpoints.best_step() == 3
-    checkpoints.save(make_state(4), 9.0)
+    checkpoints.save(make_state(4), {"loss": 9.0})
     checkpoints.wait()
     assert checkpoints.steps() == [3, 4]
 
@@ -343,7 +365,7 @@ def test_a_checkpoint_half_deleted_harms_no_other(saved, tmp_path, left):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     checkpoints = Checkpoints(folder, 1)
     assert_bit_equal(checkpoints.restore(abstract_of(make_state(1)), pytest.fail), make_state(3))
-    checkpoints.save(make_state(4), 3.0)
+    checkpoints.save(make_state(4), {"loss": 3.0})
     checkpoints.wait()
     checkpoints.close()
     assert Checkpoints(folder, read_only=True).steps() == [3, 4]
