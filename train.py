@@ -71,8 +71,11 @@ def main() -> int:
         join_processes(flags.distributed)
 
     # Imported here, so that a wrong flag is answered at once.
+    from data.chat_template import ChatTemplate
     from data.examples import load
+    from data.forms import DIALOGUES
     from data.skipped import tell_skipped
+    from generation.chat import ask, stops
     from generation.completion import complete, encode_prompts
     from generation.config import GenerationConfig
     from tasks import TASKS
@@ -96,16 +99,20 @@ def main() -> int:
         if both := set(config.data.train) & set(config.data.valid):
             display.warn(f"data.valid names what is trained on too: {', '.join(sorted(both))}")
         config = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
+        prompts, stop = config.training.sample_prompts, ()
+        if TASKS[config.task].examples in DIALOGUES:  # they are what a user says
+            template = ChatTemplate.parse(config.data.chat_template)
+            prompts, stop = ask(prompts, template, corpus.tokenizer), stops(template, corpus.tokenizer)
 
         def write_samples(params) -> list[str]:
-            if not config.training.sample_prompts:
+            if not prompts:
                 return []
             completions = complete(
                 params,
                 config.model,
                 corpus.tokenizer,
-                config.training.sample_prompts,
-                GenerationConfig(max_new_tokens=config.training.sample_tokens),
+                prompts,
+                GenerationConfig(max_new_tokens=config.training.sample_tokens, stop=stop),
                 config.seed,
             )
             continues = config.model.network == "decoder"  # the others give the whole text, filled
@@ -113,8 +120,8 @@ def main() -> int:
 
         trainer = Trainer(config, corpus, folder, display, write_samples, flags.profile)
         try:  # too long? say so now
-            if config.training.sample_prompts:
-                encode_prompts(config.training.sample_prompts, config.model, corpus.tokenizer)
+            if prompts:
+                encode_prompts(prompts, config.model, corpus.tokenizer)
         except UserError as error:
             raise ConfigError(f"training.sample_prompts: {error}") from error
         folder.begin(settings, corpus.tokenizer, corpus.origin)

@@ -81,6 +81,9 @@ def get_config() -> ConfigDict:
                 "temperature": 1.0,  # above 1: shares more alike than the sizes, size ** (1 / temperature)
                 "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
                 "label_field": "label",  # what holds the label, for the task classification
+                "messages_field": "messages",  # what holds the dialogue, for the task chat
+                # what stands about each role's content; what is behind {assistant} ends an answer, or else the end of text
+                "chat_template": ("{system}\n", "User:\n{user}\n", "Assistant:\n{assistant}"),
                 "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
                 "skip_bad": False,  # leave out lines, rows and files that cannot be read, and say so; False: stop
                 "clean": (),  # steps in their order, such as ("unicode", "html", "language=zh+en"); docs/data.md lists them
@@ -130,7 +133,7 @@ def get_config() -> ConfigDict:
                 "patience": 0,  # stop after so many evaluations that were not the best so far; 0: at num_steps only
                 "checkpoint_every": 230,  # and at every evaluation, so that the best is among them
                 "keep_checkpoints": 2,  # the newest so many, and the best
-                "sample_prompts": ("zh:", "en:"),  # continued at each evaluation
+                "sample_prompts": ("zh:", "en:"),  # continued (of dialogues: answered) at each evaluation
                 "sample_tokens": 48,
                 "tensorboard": True,
                 "wandb_project": "",  # a Weights & Biases project; needs pip install wandb

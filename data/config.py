@@ -7,6 +7,7 @@ from typing import Any
 
 from common.errors import choose, require
 from data.augment import augment_texts, parse_specs
+from data.chat_template import DEFAULT_TEMPLATE, ChatTemplate
 from data.cleaning import STEPS
 from data.packing import PACKINGS
 from data.selection import DEDUP
@@ -20,6 +21,8 @@ ON_END = {"repeat": True, "stop": False}
 TRAINING_FIELDS = (
     "train",
     "label_field",
+    "messages_field",
+    "chat_template",
     "sequence_length",
     "cache_dir",
     "packing",
@@ -40,6 +43,8 @@ class DataConfig:
     cache_dir: str
     text_field: str = "text"
     label_field: str = "label"
+    messages_field: str = "messages"
+    chat_template: tuple[str, ...] = DEFAULT_TEMPLATE
     skip_bad: bool = False
     clean: tuple[str, ...] = ()
     dedup: str = "none"
@@ -65,6 +70,8 @@ class DataConfig:
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
         require(self.text_field != "", "text_field is empty; name the field that holds the text")
         require(self.label_field != "", "label_field is empty; name the field that holds the label")
+        require(self.messages_field != "", "messages_field is empty; name the field that holds the dialogue")
+        ChatTemplate.parse(self.chat_template)
         for spec in self.clean:
             choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
         choose(DEDUP, self.dedup, "dedup")

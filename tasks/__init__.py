@@ -1,6 +1,7 @@
 """What is learned, as data: one record of functions for each objective."""
 
 from tasks.causal_lm import CAUSAL_LM, PREFIX_LM
+from tasks.chat import CHAT
 from tasks.classification import CLASSIFICATION
 from tasks.masked_lm import MASKED_LM
 from tasks.span_corruption import SPAN_CORRUPTION
@@ -12,6 +13,7 @@ TASKS: dict[str, Task] = {
     "masked_lm": MASKED_LM,
     "span_corruption": SPAN_CORRUPTION,
     "classification": CLASSIFICATION,
+    "chat": CHAT,
 }
 
 

@@ -5,10 +5,14 @@ from collections.abc import Callable
 
 import jax
 
+from common.errors import UserError
+from data.chat_template import ChatTemplate
+from data.forms import DIALOGUES
 from data.tokenizer import Tokenizer
 from data.tokenizer_files import read_tokenizer
 from model import TransformerConfig
 from model.parameters import Params, abstract_params
+from tasks import TASKS
 from training.checkpoints import Checkpoints
 from training.run_folder import RunFolder
 from training.sharding import MeshConfig, make_mesh, parameter_shardings
@@ -24,6 +28,23 @@ class TrainedModel:
     config: TransformerConfig
     tokenizer: Tokenizer | None
     step: int
+
+
+def read_chat_template(path: str) -> ChatTemplate:
+    """How the run at `path` has learned to read dialogues.
+
+    Raises:
+        UserError: there is no run, or it has learned none.
+    """
+    folder, _ = RunFolder.find(path)
+    settings = folder.settings()
+    learned = [name for name, task in TASKS.items() if task.examples in DIALOGUES]
+    if settings["task"] not in learned:
+        raise UserError(
+            f"{folder.path} has learned task={settings['task']!r}, and --chat is for what has learned {' or '.join(learned)}; "
+            "configs/finetune/chat.py goes on from it"
+        )
+    return ChatTemplate.parse(settings["data"]["chat_template"])
 
 
 def load_model(

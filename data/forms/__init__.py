@@ -2,7 +2,11 @@
 
 from data.forms.form import Example, Form, Pieces
 from data.forms.labels import LABELS
+from data.forms.messages import MESSAGES
 
-FORMS: dict[str, Form] = {"labels": LABELS}
+FORMS: dict[str, Form] = {"labels": LABELS, "messages": MESSAGES}
 
-__all__ = ["FORMS", "Example", "Form", "Pieces"]
+# Those that `data.chat_template` writes, and whose answers a network learns.
+DIALOGUES = ("messages", "preferences")
+
+__all__ = ["DIALOGUES", "FORMS", "Example", "Form", "Pieces"]
