@@ -26,6 +26,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--text_field", metavar="NAME", help="what holds the text in JSONL, CSV and Parquet")
     parser.add_argument("--label_field", metavar="NAME", help="what holds the label, where there are classes")
     parser.add_argument("--messages_field", metavar="NAME", help="what holds the dialogue, where these are learned")
+    parser.add_argument("--prompt_field", metavar="NAME", help="of preferences: what holds the prompt")
+    parser.add_argument("--chosen_field", metavar="NAME", help="of preferences: what holds the better answer")
+    parser.add_argument("--rejected_field", metavar="NAME", help="of preferences: what holds the other answer")
     parser.add_argument("--sequence_length", metavar="N", type=int, help="tokens a row (default: the run's)")
     parser.add_argument("--batch_size", metavar="N", type=int, help="rows at a time (default: the run's)")
     parser.add_argument(
@@ -49,7 +52,7 @@ def main() -> int:
     from training.measurement_report import print_json, print_tables, write_predictions
     from training.run_folder import RunFolder
 
-    given = {name: getattr(flags, name) for name in ("text_field", "label_field", "messages_field", "sequence_length")}
+    given = {name: value for name, value in vars(flags).items() if name.endswith("_field") or name == "sequence_length"}
     given["valid"] = (
         flags.data[0] if flags.data and len(flags.data) == 1 else flags.data
     )  # one may be several, by commas

@@ -82,6 +82,9 @@ def get_config() -> ConfigDict:
                 "on_end": "repeat",  # when a source has been seen: repeat (in a new order) | stop
                 "label_field": "label",  # what holds the label, for the task classification
                 "messages_field": "messages",  # what holds the dialogue, for the task chat
+                "prompt_field": "prompt",  # for the task dpo: what is asked,
+                "chosen_field": "chosen",  # the answer that people like better,
+                "rejected_field": "rejected",  # and the other one
                 # what stands about each role's content; what is behind {assistant} ends an answer, or else the end of text
                 "chat_template": ("{system}\n", "User:\n{user}\n", "Assistant:\n{assistant}"),
                 "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
@@ -103,8 +106,9 @@ def get_config() -> ConfigDict:
                 "spans_anywhere": False,  # span_corruption: False: as T5, from text to a span at the end; True: for short texts
             },
             "loss": {
-                "label_smoothing": 0.0,
+                "label_smoothing": 0.0,  # of dpo: the share of pairs that may be the wrong way round
                 "class_weights": "none",  # of classification: none | balanced (rare classes count as much as common ones)
+                "dpo_beta": 0.1,  # of dpo: the lower, the further the network may go from what it was
                 "z_loss": 0.0,  # times log(Z)^2; 1e-4 steadies large models
                 "l1_penalty": 0.0,  # times sum |w| over matrices and embeddings
                 "l2_penalty": 0.0,  # times sum w^2

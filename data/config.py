@@ -22,6 +22,9 @@ TRAINING_FIELDS = (
     "train",
     "label_field",
     "messages_field",
+    "prompt_field",
+    "chosen_field",
+    "rejected_field",
     "chat_template",
     "sequence_length",
     "cache_dir",
@@ -44,6 +47,9 @@ class DataConfig:
     text_field: str = "text"
     label_field: str = "label"
     messages_field: str = "messages"
+    prompt_field: str = "prompt"
+    chosen_field: str = "chosen"
+    rejected_field: str = "rejected"
     chat_template: tuple[str, ...] = DEFAULT_TEMPLATE
     skip_bad: bool = False
     clean: tuple[str, ...] = ()
@@ -71,6 +77,8 @@ class DataConfig:
         require(self.text_field != "", "text_field is empty; name the field that holds the text")
         require(self.label_field != "", "label_field is empty; name the field that holds the label")
         require(self.messages_field != "", "messages_field is empty; name the field that holds the dialogue")
+        for name in ("prompt", "chosen", "rejected"):
+            require(getattr(self, f"{name}_field") != "", f"{name}_field is empty; name the field that holds this text")
         ChatTemplate.parse(self.chat_template)
         for spec in self.clean:
             choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned

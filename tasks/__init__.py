@@ -3,6 +3,7 @@
 from tasks.causal_lm import CAUSAL_LM, PREFIX_LM
 from tasks.chat import CHAT
 from tasks.classification import CLASSIFICATION
+from tasks.dpo import DPO
 from tasks.masked_lm import MASKED_LM
 from tasks.span_corruption import SPAN_CORRUPTION
 from tasks.task import CorruptionConfig, LossConfig, Task
@@ -14,6 +15,7 @@ TASKS: dict[str, Task] = {
     "span_corruption": SPAN_CORRUPTION,
     "classification": CLASSIFICATION,
     "chat": CHAT,
+    "dpo": DPO,
 }
 
 

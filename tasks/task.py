@@ -26,11 +26,13 @@ class LossConfig:
     l1_penalty: float
     l2_penalty: float
     class_weights: str = "none"
+    dpo_beta: float = 0.1
 
     def __post_init__(self):
         require(0 <= self.label_smoothing < 1, f"label_smoothing={self.label_smoothing} must be in [0, 1)")
         for name in ("z_loss", "l1_penalty", "l2_penalty"):
             require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
+        require(self.dpo_beta > 0, f"dpo_beta={self.dpo_beta} must be above 0")
         choose(dict.fromkeys(("none", "balanced")), self.class_weights, "class_weights")
 
 
@@ -66,6 +68,8 @@ class Task:
         head: what the network answers with: "tokens", or "classes".
         predict: (apply, params, batch) -> what the network would answer at each place, arrays [B, T, ...]; None: nothing is
             asked.
+        has_reference: whether it compares with the network that the run starts from: what `predict` gives of that, once before
+            the training, is what the examples have as labels.
         score: (these answers where the weight is not 0, and there the "targets", arrays [N, ...]) -> figures of a validation.
         loss: (apply, params, batch, key, config) -> (objective, values), arrays of one shape, [B, T]: of each target, times
             its weight. The sum of `objective` is minimized; `values` are "loss" (cross-entropy in nats, without smoothing
@@ -82,3 +86,4 @@ class Task:
     head: str = "tokens"
     predict: Callable[[Apply, Params, Batch], dict[str, jax.Array]] | None = None
     score: Callable[[dict[str, np.ndarray]], dict[str, float]] | None = None
+    has_reference: bool = False

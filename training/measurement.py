@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 
 from common.errors import UserError, require
 from data.corpus import EncodedText
@@ -19,6 +20,7 @@ from metrics import bootstrap, by_class, classification_averages, confusion, lan
 from tasks import TASKS, tasks_of
 from training.config import RunConfig, build_config
 from training.evaluation import DocumentSums, Evaluator, Tell, all_answers, make_evaluator
+from training.reference import add_reference, ask_reference
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, make_mesh
 from training.trained_model import load_model
@@ -76,9 +78,15 @@ def measure_run(
     config, tokenizer = _config(folder, task, data)
     mesh = make_mesh(config.mesh)
     classes = folder.classes()
-    subject = _read(config, tokenizer, classes, say) if "valid" in data else _own(folder, config, tokenizer)
     rows = batch_size or config.training.batch_size // config.training.microbatches
     rows = -(-rows // batch_divisor(mesh)) * batch_divisor(mesh)
+    if "valid" in data:
+        subject = _read(config, tokenizer, classes, say)
+        if TASKS[config.task].has_reference:
+            texts = ask_reference(config, subject.texts, tokenizer, mesh, rows)
+            subject = dataclasses.replace(subject, texts=texts)
+    else:
+        subject = _own(folder, config, tokenizer, mesh, rows)
     evaluator = make_evaluator(config, subject.texts, tokenizer, mesh, rows)
     model = load_model(path, say, mesh=config.mesh)
     measured = evaluator.measure(model.params, tell)
@@ -134,7 +142,26 @@ def _of_classes(
     }
 
 
-FIGURES = {"classification": _of_classes}  # by the task; of all others, those of a language model
+def _of_preferences(
+    evaluator: Evaluator, measured: Mapping[str, DocumentSums], subject: Subject, tokenizer: Tokenizer, say: Say
+) -> dict[str, Any]:
+    answers = all_answers(measured)
+    names = ("loss", "reward_accuracy", "margin")
+    samples = [np.concatenate([each.loss for each in measured.values()]), *(answers[name] for name in names[1:])]
+
+    def statistics(*samples: np.ndarray) -> dict[str, float]:
+        return {name: float(values.mean(dtype=np.float64)) for name, values in zip(names, samples, strict=True)}
+
+    return {
+        "metrics": statistics(*samples) | {"documents": len(samples[0])},
+        "intervals": bootstrap(statistics, samples),
+    }
+
+
+FIGURES = {
+    "classification": _of_classes,
+    "dpo": _of_preferences,
+}  # by the task; of all others, those of a language model
 
 
 def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tuple[RunConfig, Tokenizer]:
@@ -168,7 +195,7 @@ def _read(config: RunConfig, tokenizer: Tokenizer, classes: tuple[str, ...], say
     return Subject(texts, documents, classes)
 
 
-def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Subject:
+def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer, mesh: Mesh, rows: int) -> Subject:
     """What the run validates on.
 
     Raises:
@@ -183,6 +210,8 @@ def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Subject:
         raise UserError(f"the run's own text cannot be read: {error}; or {remedy}") from error
     if corpus.fingerprint != (folder.data() or {}).get("fingerprint"):
         raise UserError(f"the text that {folder.path} was trained on has changed since; bring it back, or {remedy}")
+    if TASKS[config.task].has_reference:
+        corpus = add_reference(config, corpus, folder, mesh, rows, lambda line: None)
     return Subject(corpus.valid, corpus.valid_documents, corpus.classes)
 
 

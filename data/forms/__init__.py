@@ -3,8 +3,9 @@
 from data.forms.form import Example, Form, Pieces
 from data.forms.labels import LABELS
 from data.forms.messages import MESSAGES
+from data.forms.preferences import PREFERENCES
 
-FORMS: dict[str, Form] = {"labels": LABELS, "messages": MESSAGES}
+FORMS: dict[str, Form] = {"labels": LABELS, "messages": MESSAGES, "preferences": PREFERENCES}
 
 # Those that `data.chat_template` writes, and whose answers a network learns.
 DIALOGUES = ("messages", "preferences")
