@@ -90,7 +90,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as cache:
             data = dataclasses.replace(config.data, cache_dir=cache)
             corpus = load(data, TASKS[config.task].examples, tokenizer, (), warn)
-            print("\n\n".join(show_rows(config, corpus, flags.show)))
+            rows = list(show_rows(config, corpus, flags.show))
+            print(json.dumps({"rows": rows}, ensure_ascii=False) if flags.json else "\n\n".join(rows))
             tell_skipped(corpus.skipped, warn)
         return 0
     require(

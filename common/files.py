@@ -80,7 +80,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise
     except Exception as error:
         if _is_full(error):
-            raise UserError(f"{path} cannot be written: the disk is full; free some of it, or give another") from error
+            raise UserError(
+                f"{path} cannot be written: the disk is full; make room there, or give another folder"
+            ) from error
         if isinstance(error, OSError):
             raise UserError(f"{path} cannot be written ({error.strerror or error})") from error
         raise

@@ -112,6 +112,7 @@ def get_config() -> ConfigDict:
                 "z_loss": 0.0,  # times log(Z)^2; 1e-4 steadies large models
                 "l1_penalty": 0.0,  # times sum |w| over matrices and embeddings
                 "l2_penalty": 0.0,  # times sum w^2
+                "chunks": 1,  # parts of each row whose logits are made one after the other; more take less memory
             },
             "optimizer": {
                 "name": "adamw",  # adamw | adam | sgd | lion | adafactor
@@ -125,6 +126,7 @@ def get_config() -> ConfigDict:
                 "b2": 0.95,
                 "eps": 1e-8,
                 "clip_norm": 1.0,  # of the global gradient; 0: no clipping
+                "skip_above": 0.0,  # batches whose gradient norm is higher, or NaN, change nothing; 0: NaN stops the run
                 "frozen": (),  # what does not learn: patterns of names, such as "token_embedding" or "blocks/[0-5]/"
                 "layer_decay": 1.0,  # below 1: each layer learns that much more slowly than the one above it
             },
@@ -139,6 +141,7 @@ def get_config() -> ConfigDict:
                 "keep_checkpoints": 2,  # the newest so many, and the best
                 "sample_prompts": ("zh:", "en:"),  # continued (of dialogues: answered) at each evaluation
                 "sample_tokens": 48,
+                "layer_norms": False,  # report the norms of gradients and updates layer by layer, too
                 "tensorboard": True,
                 "wandb_project": "",  # a Weights & Biases project; needs pip install wandb
                 "word_vectors": "",  # a Word2Vec or GloVe file of width model.embed_dim, to start the token embedding from

@@ -75,13 +75,13 @@ def stage_table(stages: Sequence[Mapping[str, Any]]) -> tuple[Sequence[str], lis
 
 
 def split_table(splits: Mapping[str, Any]) -> tuple[Sequence[str], list[Sequence[Any]]]:
-    """Titles and rows: what each source gave to each split."""
-    rows = [
-        (split, source, part["documents"], part["tokens"], part["bytes"], f"{part['tokens'] / part['bytes']:.3f}")
-        for split, parts in splits.items()
-        for source, part in parts.items()
-    ]
-    return ("split", "source", "documents", "tokens", "bytes", "tokens a byte"), rows
+    """Titles and rows: what each source gave to each split, and where there are several, all of them."""
+    names, rows = ("documents", "tokens", "bytes"), []
+    for split, parts in splits.items():
+        total = {name: sum(part[name] for part in parts.values()) for name in names}
+        for source, part in [*parts.items(), *([("all", total)] if len(parts) > 1 else [])]:
+            rows.append((split, source, *(part[name] for name in names), f"{part['tokens'] / part['bytes']:.3f}"))
+    return ("split", "source", *names, "tokens a byte"), rows
 
 
 def summary(manifest: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from model.config import TransformerConfig
 from model.transformer import Transformer
 
 Params = dict[str, Any]
+STACKED = "/blocks/"  # in the path of arrays [L, ...] that hold all layers of a stack
 
 
 def init_params(config: TransformerConfig, key: jax.Array) -> Params:

@@ -217,10 +217,14 @@ class Transformer(nn.Module):
         x_BTD, cache = stack(self.embed(tokens), tokens, cache, encoder_BSD, encoder_tokens)
         pooled_BD = jnp.tanh(self.pooler(x_BTD[:, 0])) if config.pooler else None
         wanted = x_BTD if places_B is None else jnp.take_along_axis(x_BTD, places_B[:, None, None], axis=1)
-        if config.pooler and config.head == "classes":  # they are read from the summary, as BERT's are
-            wanted = jnp.tanh(self.pooler(wanted))
-        logits_BTV = self.head(wanted, self.token_embedding) if config.head != "none" else None
+        logits_BTV = self.logits(wanted) if config.head != "none" else None
         return Output(logits_BTV, x_BTD, pooled_BD, cache)
+
+    def logits(self, x_BTD: jax.Array) -> jax.Array:
+        """What the head makes of the last stack's output, [B, T, V]."""
+        if self.config.pooler and self.config.head == "classes":  # they are read from the summary, as BERT's are
+            x_BTD = jnp.tanh(self.pooler(x_BTD))
+        return self.head(x_BTD, self.token_embedding)
 
     def embed(self, tokens: Tokens) -> jax.Array:
         """What the first block reads: [B, T, D]."""

@@ -1,5 +1,7 @@
 """The loss of all objectives that predict tokens."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -33,4 +35,30 @@ def cross_entropy(
 
 def token_loss(apply: Apply, params: Params, batch: Batch, key: jax.Array | None, config: LossConfig):
     """The cross-entropy of a batch's `targets`, counted by its `weights`."""
-    return cross_entropy(apply(params, batch, key).logits_BTV, batch["targets"], batch["weights"], config)
+    output, wanted = apply(params, batch, key), (batch["targets"], batch["weights"])
+    if config.chunks == 1:
+        return cross_entropy(output.logits_BTV, *wanted, config)
+
+    def loss(hidden_BTD: jax.Array, *part: jax.Array):
+        return cross_entropy(apply.logits(params, hidden_BTD), *part, config)
+
+    return chunked(loss, config.chunks, output.hidden_BTD, *wanted)
+
+
+def chunked(loss: Callable, chunks: int, *arrays: jax.Array):
+    """`loss` of arrays [B, T, ...], a part of T after the other, so that what it makes of a part is never there for all.
+
+    Going backwards it is made again. The last part is filled up with zeros, whose results are dropped.
+    """
+    length = arrays[0].shape[1]
+    size = -(-length // chunks)
+
+    def cut(x: jax.Array) -> jax.Array:
+        x = jnp.pad(x, [(0, 0), (0, chunks * size - length), *[(0, 0)] * (x.ndim - 2)])
+        return x.reshape(x.shape[0], chunks, size, *x.shape[2:]).swapaxes(0, 1)
+
+    def join(x: jax.Array) -> jax.Array:
+        return x.swapaxes(0, 1).reshape(x.shape[1], chunks * size, *x.shape[3:])[:, :length]
+
+    _, results = jax.lax.scan(lambda _, part: (None, jax.checkpoint(loss)(*part)), None, tuple(map(cut, arrays)))
+    return jax.tree.map(join, results)

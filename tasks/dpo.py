@@ -11,7 +11,7 @@ from common.errors import require
 from data.batches import PackedRows, PrepareRow, Row
 from data.forms.preferences import CHOSEN, END, REJECTED
 from data.tokenizer import Tokenizer
-from tasks.cross_entropy import cross_entropy
+from tasks.cross_entropy import token_loss
 from tasks.task import Apply, Batch, CorruptionConfig, LossConfig, Params, Task
 
 
@@ -45,10 +45,12 @@ def split_row(row: Row, generator: np.random.Generator) -> Row:
     }
 
 
-def log_probs(apply: Apply, params: Params, batch: Batch, key: jax.Array | None) -> tuple[jax.Array, jax.Array]:
-    """The log-probabilities of the chosen and of the rejected answers in nats, float32 [B] each."""
-    logits_BTV, everywhere = apply(params, batch, key).logits_BTV, jnp.ones(batch["targets"].shape)
-    _, values = cross_entropy(logits_BTV, batch["targets"], everywhere, LossConfig(0.0, 0.0, 0.0, 0.0))
+def log_probs(
+    apply: Apply, params: Params, batch: Batch, key: jax.Array | None, chunks: int = 1
+) -> tuple[jax.Array, jax.Array]:
+    """The log-probabilities of the chosen and of the rejected answers in nats, float32 [B] each; chunks: as `loss.chunks`."""
+    learned = batch | {"weights": batch["chosen"] + batch["rejected"]}
+    _, values = token_loss(apply, params, learned, key, LossConfig(0.0, 0.0, 0.0, 0.0, chunks=chunks))
     return -(values["loss"] * batch["chosen"]).sum(-1), -(values["loss"] * batch["rejected"]).sum(-1)
 
 
@@ -59,7 +61,7 @@ def preference_loss(apply: Apply, params: Params, batch: Batch, key: jax.Array |
     reward is accurate where it is above 0. `loss.label_smoothing` is the share of pairs that are believed to be labelled the
     wrong way round (Mitchell 2023, "A note on DPO with noisy preferences").
     """
-    chosen_B, rejected_B = log_probs(apply, params, batch, key)
+    chosen_B, rejected_B = log_probs(apply, params, batch, key, config.chunks)
     margin_B = (chosen_B - batch["reference"][:, 0]) - (rejected_B - batch["reference"][:, 1])
     loss_B, flipped_B = (-jax.nn.log_sigmoid(sign * config.dpo_beta * margin_B) for sign in (1, -1))
     objective_B = (1 - config.label_smoothing) * loss_B + config.label_smoothing * flipped_B

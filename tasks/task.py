@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -13,8 +14,16 @@ from model import Output
 from model.parameters import Params
 
 Batch = dict[str, jax.Array]
-# (params, batch, dropout key or None) -> what the network gives
-Apply = Callable[[Params, Batch, jax.Array | None], Output]
+
+
+class Apply(Protocol):
+    """The network as a function of its parameters."""
+
+    def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> Output:
+        """What it gives for a batch; `key`: of the dropout, None for none."""
+
+    def logits(self, params: Params, hidden_BTD: jax.Array) -> jax.Array:
+        """What its head makes of `Output.hidden_BTD`, or of a part of it: [B, T, V]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +36,10 @@ class LossConfig:
     l2_penalty: float
     class_weights: str = "none"
     dpo_beta: float = 0.1
+    chunks: int = 1
 
     def __post_init__(self):
+        require(self.chunks >= 1, f"chunks={self.chunks} must be at least 1")
         require(0 <= self.label_smoothing < 1, f"label_smoothing={self.label_smoothing} must be in [0, 1)")
         for name in ("z_loss", "l1_penalty", "l2_penalty"):
             require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")

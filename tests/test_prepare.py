@@ -129,16 +129,10 @@ def test_training_on_it_is_training_on_its_sources(messy, command, tmp_path):
 
 def test_rows_are_shown_as_training_sees_them_and_nothing_is_written(command, tmp_path):
     (tmp_path / "text.txt").write_text("\n\n".join(f"你好 number {number}" for number in range(100)))
-    done = command(
-        "prepare.py",
-        *config(),
-        "--show",
-        "2",
-        "--config.data.train=text.txt",
-        *SMALL[1:],
-        "--config.tokenizer.vocab_size=285",
-    )
+    options = ("--config.data.train=text.txt", *SMALL[1:], "--config.tokenizer.vocab_size=285")
+    done, as_json = (command("prepare.py", *config(), "--show", "2", *options, *more) for more in ((), ("--json",)))
     assert done.returncode == 0, done.stderr
+    assert "\n\n".join(json.loads(as_json.stdout)["rows"]) + "\n" == done.stdout
     first, second = done.stdout.split("\n\n")
     assert first.startswith("--- step 1, row 1: ") and second.startswith("--- step 1, row 2: ")
     assert "[document: " in first and "你好 number " in first and "[padding: " in done.stdout

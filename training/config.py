@@ -41,6 +41,7 @@ class TrainingConfig:
     wandb_project: str
     word_vectors: str = ""
     patience: int = 0
+    layer_norms: bool = False
 
     def __post_init__(self):
         require(self.patience >= 0, f"patience={self.patience} must not be negative")
@@ -202,6 +203,8 @@ HARMLESS = (
     "training.sample_prompts",
     "training.sample_tokens",
     "training.tensorboard",
+    "training.layer_norms",
+    "loss.chunks",
     "training.wandb_project",
     "data.cache_dir",
     "model.attention",

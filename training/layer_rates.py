@@ -9,9 +9,7 @@ import numpy as np
 import optax
 
 from common.errors import require
-from model.parameters import by_path, parameter_path
-
-STACKED = "/blocks/"  # in the path of arrays [L, ...] that hold all layers of a stack
+from model.parameters import STACKED, by_path, parameter_path
 
 
 def layer_rates(params: Any, frozen: Sequence[str] = (), layer_decay: float = 1.0) -> Any:

@@ -92,7 +92,7 @@ class Trainer:
         self.optimizer = make_optimizer(config.optimizer, training.num_steps)
         self.abstract = abstract_state(config.model, self.optimizer, config.seed, self.mesh)
         self.train_step = make_train_step(
-            config.model, task, config.loss, self.optimizer, training.microbatches, self.mesh
+            config.model, task, config.loss, self.optimizer, training.microbatches, self.mesh, training.layer_norms
         )
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
         self.peak_flops, self.peak_flops_source = peak_flops()
@@ -282,6 +282,7 @@ class Trainer:
                 training.log_every,
                 self.flops_per_token() / (self.peak_flops * self.mesh.size),
                 self._last_checkpoint,
+                self.config.optimizer.skip_above,
             )
             try:
                 yield writer, monitor

@@ -11,6 +11,8 @@ from common.errors import UserError
 from training.display import Display, duration
 from training.metrics_writer import MetricsWriter
 
+MOST_SKIPPED = 100  # batches in a row, before a run is given up
+
 
 class Monitor:
     """Takes every step's metrics in; logs them, foretells the end, and stops a run whose loss is no number."""
@@ -25,14 +27,17 @@ class Monitor:
         log_every: int,
         flops: float,
         last_checkpoint: Callable[[], str],
+        skip_above: float = 0.0,
     ):
         """`flops`: a token's training FLOPs over what all devices do in a second, so that MFU is tokens a second times it.
 
+        `skip_above`: as in the optimizer's config.
         `last_checkpoint` names the last good checkpoint, for the message when the loss is no number.
         """
         self._display, self._writer, self._schedule = display, writer, schedule
         self._start, self._num_steps, self._log_every = start, num_steps, log_every
-        self._flops, self._last_checkpoint = flops, last_checkpoint
+        self._flops, self._last_checkpoint, self._skip_above = flops, last_checkpoint, skip_above
+        self._skipped = 0  # in a row
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
         self._since, self._tokens, self._steps = time.perf_counter(), 0.0, 0
         self._train_losses: list[float] = []
@@ -64,13 +69,29 @@ class Monitor:
         step, metrics = self._pending
         self._pending = None
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        self.require_finite(step, {"loss": values["loss"], "gradient norm": values["grad_norm"]})
         self._tokens += values["tokens"]
         self._steps += 1
+        norm = values["grad_norm"]
+        if self._skip_above and not (math.isfinite(norm) and norm <= self._skip_above):
+            self._tell_skipped(step, values)
+            return
+        self._skipped = 0
+        self.require_finite(step, {"loss": values["loss"], "gradient norm": values["grad_norm"]})
         self._train_losses.append(values["loss"])
         self._estimate(step)
         if step % self._log_every == 0 or step in (self._start + 1, self._num_steps):
             self._log(step, values)
+
+    def _tell_skipped(self, step: int, values: dict[str, float]) -> None:
+        """Warns of a batch that changed nothing; raises UserError where so many in a row have not."""
+        self._skipped += 1
+        why = f"step {step}: loss {values['loss']:.4g}, gradient norm {values['grad_norm']:.4g}"
+        if self._skipped == MOST_SKIPPED:
+            raise UserError(
+                f"{why}: the last {MOST_SKIPPED} batches were skipped (optimizer.skip_above={self._skip_above}); "
+                f"{self._last_checkpoint()}. Raise it, or try a lower optimizer.learning_rate, in a new --workdir"
+            )
+        self._display.warn(f"{why}: the batch is skipped")
 
     def require_finite(self, step: int, values: dict[str, float]) -> None:
         """Raises UserError, which names the last good checkpoint, unless all `values` are numbers."""
@@ -122,6 +143,7 @@ class Monitor:
             "tokens_per_second": tokens_per_second,
             "mfu": tokens_per_second * self._flops,
         }
-        self._writer.write(step, "train", shown)
+        norms = {name: value for name, value in values.items() if "_norm/" in name}
+        self._writer.write(step, "train", shown | norms)
         self._display.update(step, self._num_steps, shown, self._seconds_left(step))
         self._since, self._tokens, self._steps = now, 0.0, 0

@@ -10,6 +10,7 @@ import optax
 from common.errors import choose, require
 from model.parameters import parameter_path
 from training.layer_rates import with_layer_rates
+from training.skipping import skip_steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +30,14 @@ class OptimizerConfig:
     clip_norm: float
     frozen: tuple[str, ...] = ()
     layer_decay: float = 1.0
+    skip_above: float = 0.0
 
     def __post_init__(self):
         choose(OPTIMIZERS, self.name, "name")
         choose(SCHEDULES, self.schedule, "schedule")
         require(self.learning_rate > 0, f"learning_rate={self.learning_rate} must be above 0")
         require(self.eps > 0, f"eps={self.eps} must be above 0")
-        for name in ("warmup_steps", "weight_decay", "clip_norm"):
+        for name in ("warmup_steps", "weight_decay", "clip_norm", "skip_above"):
             require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
         for name in ("final_fraction", "decay_fraction"):
             require(0 <= getattr(self, name) <= 1, f"{name}={getattr(self, name)} must be in [0, 1]")
@@ -102,7 +104,7 @@ def decay_mask(params):
 def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:
     """Clip by global norm (0: do not), the named optimizer, decoupled weight decay, the schedule; all in float32.
 
-    What is frozen counts for nothing in it, and lower layers may learn more slowly.
+    What is frozen counts for nothing in it, lower layers may learn more slowly, and steps may be left out.
     """
     parts = []
     if config.clip_norm:
@@ -114,4 +116,4 @@ def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTra
     optimizer = optax.chain(*parts)
     if config.frozen or config.layer_decay != 1:
         optimizer = with_layer_rates(optimizer, config.frozen, config.layer_decay)
-    return optimizer
+    return skip_steps(optimizer, config.skip_above) if config.skip_above else optimizer

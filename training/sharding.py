@@ -170,6 +170,24 @@ def constrain_batch(mesh: Mesh):
     return lambda x: jax.lax.with_sharding_constraint(x, batch_sharding(mesh))
 
 
+def gather_tables(mesh: Mesh, params):
+    """The parameters, each table that is looked up gathered over `fsdp`, as a layer's kernels are when it is their turn.
+
+    Left to itself XLA looks the ids of the whole batch up in each part of the table instead, and puts the activations of all
+    rows together on every device.
+    """
+
+    def gather(path, leaf):
+        name = parameter_path(path)
+        if not name.endswith("/embedding"):
+            return leaf
+        axes = (MESH_OF[axis] for axis in logical_axes(name))
+        spec = PartitionSpec(*(None if axis == "fsdp" else axis for axis in axes))
+        return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, spec))
+
+    return jax.tree_util.tree_map_with_path(gather, params)
+
+
 def batch_divisor(mesh: Mesh) -> int:
     """How many parts a batch is divided into."""
     return math.prod(mesh.shape[axis] for axis in MESH_OF["batch"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from data.report import draw_bars, draw_lengths, line, literal, write_report
+from data.report import draw_bars, draw_lengths, line, literal, split_table, write_report
 
 
 def sample(before: str, after: str = "", dropped: bool = False) -> dict:
@@ -101,3 +101,17 @@ def test_names_of_sources_may_be_chinese(tmp_path):
         warnings.simplefilter("error")
         draw_bars(tmp_path / "bars.png", {"语料 (train)": 0.3, "b (valid)": 0.2}, "tokens a byte")
     assert blue(tmp_path / "bars.png") > 1000
+
+
+def test_several_sources_have_a_row_of_all():
+    parts = {"a.txt": {"documents": 1, "tokens": 10, "bytes": 40}, "b.txt": {"documents": 2, "tokens": 20, "bytes": 20}}
+    titles, rows = split_table({"train": parts, "valid": {"a.txt": parts["a.txt"]}})
+    assert dict(zip(titles, rows[2], strict=True)) == {
+        "split": "train",
+        "source": "all",
+        "documents": 3,
+        "tokens": 30,
+        "bytes": 60,
+        "tokens a byte": "0.500",
+    }
+    assert [row[:2] for row in rows] == [("train", "a.txt"), ("train", "b.txt"), ("train", "all"), ("valid", "a.txt")]

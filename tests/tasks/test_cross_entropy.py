@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import ConfigError
 from tasks import TASKS, LossConfig
-from tasks.cross_entropy import cross_entropy
+from tasks.cross_entropy import chunked, cross_entropy
 
 SHAPE, VOCAB = (3, 5), 7
 CASES = {
@@ -131,3 +131,21 @@ def test_options_out_of_range_are_refused(changes, message):
     options = {"label_smoothing": 0.0, "z_loss": 0.0, "l1_penalty": 0.0, "l2_penalty": 0.0}
     with pytest.raises(ConfigError, match=message):
         LossConfig(**options | changes)
+
+
+@pytest.mark.parametrize("chunks", [2, 3, 5, 7])
+def test_in_chunks_it_is_the_same(data, chunks):
+    """Of five places: one that divides, others that do not, more than there are."""
+    logits, labels, weights = data
+
+    def objective(logits, chunks):
+        results = chunked(lambda *part: cross_entropy(*part, CASES["both"]), chunks, logits, labels, weights)
+        return results[0].sum(), results
+
+    whole, there = cross_entropy(*data, CASES["both"])
+    (_, (objectives, values)), gradient = jax.value_and_grad(objective, has_aux=True)(logits, chunks)
+    np.testing.assert_allclose(objectives, whole, rtol=1e-6)
+    for name in there:
+        np.testing.assert_allclose(values[name], there[name], rtol=1e-6)
+    expected = jax.grad(lambda logits: cross_entropy(logits, labels, weights, CASES["both"])[0].sum())(logits)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-7)

@@ -45,10 +45,9 @@ def writer():
 
 @pytest.fixture
 def make(said, writer, clock):
-    def make(start=0, num_steps=100, log_every=1, flops=1e-6):
-        return Monitor(
-            said, writer, lambda step: jnp.float32(step / 10), start, num_steps, log_every, flops, lambda: "nothing yet"
-        )
+    def make(start=0, num_steps=100, log_every=1, flops=1e-6, **options):
+        schedule = lambda step: jnp.float32(step / 10)  # noqa: E731
+        return Monitor(said, writer, schedule, start, num_steps, log_every, flops, lambda: "nothing yet", **options)
 
     return make
 
@@ -250,3 +249,25 @@ def test_other_processes_say_nothing(monkeypatch, capfd):
     display.say("one")
     display.warn("two")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("above", [5.0, math.inf])
+def test_skipped_batches_are_told_and_are_not_averaged(make, said, writer, above):
+    monitor = make(skip_above=above)
+    monitor.start()
+    for step, (loss, norm) in enumerate([(3.0, 1.0), (math.nan, math.nan), (math.inf, math.inf), (2.0, 5.0)], 1):
+        monitor.add(step, metrics(loss, norm=norm))
+    monitor.flush()
+    assert [line[0] for line in writer.lines] == [1, 4]
+    assert [line for line in said.lines if "skipped" in line] == [
+        "warning: step 2: loss nan, gradient norm nan: the batch is skipped",
+        "warning: step 3: loss inf, gradient norm inf: the batch is skipped",
+    ]
+
+
+def test_a_run_that_skips_all_is_given_up(make):
+    monitor = make(skip_above=0.5)
+    monitor.start()
+    with pytest.raises(UserError, match=r"step 100: .*: the last 100 batches were skipped .*; nothing yet\. Raise it"):
+        for step in range(1, 150):
+            monitor.add(step, metrics(1.0))

@@ -71,6 +71,45 @@ def test_microbatches_change_nothing(plain, microbatches):
     assert_close(state.params, plain[1].params, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"tie_embeddings": False, "head": "transform", "head_bias": True, "use_bias": True}]
+)
+def test_chunks_of_logits_change_nothing_and_take_less_memory(changes):
+    """Three chunks of eight places; more words than all else together, so that the logits are most of what is taken."""
+    model = dataclasses.replace(MODEL, **changes)
+    (_, whole, told), (_, parts, told_of_parts) = (
+        take_step(model, dataclasses.replace(LOSS, chunks=n)) for n in (1, 3)
+    )
+    assert told_of_parts == pytest.approx(told, rel=1e-5)
+    assert_close(whole.params, parts.params, rtol=1e-4, atol=1e-6)
+
+    def peak(chunks):
+        model = dataclasses.replace(MODEL, **changes, vocab_size=4096)
+        optimizer = make_optimizer(SGD, 10)
+        step = jax.jit(make_train_step(model, TASK, dataclasses.replace(LOSS, chunks=chunks), optimizer, 1, ONE))
+        batch = jax.tree.map(lambda rows: np.repeat(rows, 16, axis=0), ragged_batch())
+        compiled = step.lower(abstract_state(model, optimizer, 0, ONE), batch).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    logits = 16 * 8 * 8 * 4096 * 4
+    assert peak(1) > logits and peak(8) < logits / 2
+
+
+def test_norms_of_layers(plain):
+    """They are parts of the whole norm, and SGD at rate 1 takes away the gradient."""
+    model, optimizer = dataclasses.replace(MODEL, decoder_layers=3), make_optimizer(SGD, 10)
+    state = init_state(model, optimizer, 0)
+    after, metrics = jax.jit(make_train_step(model, TASK, LOSS, optimizer, 2, ONE, True))(state, ragged_batch())
+    norms = {name.removeprefix("grad_norm/"): value for name, value in metrics.items() if name.startswith("grad_norm/")}
+    parts = ("token_embedding", "position_embedding", "decoder/0", "decoder/1", "decoder/2", "decoder/final_norm")
+    assert set(norms) <= {*parts} and len(norms) >= 5
+    assert sum(float(norm) ** 2 for norm in norms.values()) == pytest.approx(float(metrics["grad_norm"]) ** 2, rel=1e-5)
+    taken = jax.tree.map(lambda x, y: x - y, state.params["decoder"]["blocks"], after.params["decoder"]["blocks"])
+    squares = sum(jnp.square(leaf[1]).sum() for leaf in jax.tree.leaves(taken))
+    for name in ("grad_norm", "update_norm"):
+        assert float(metrics[f"{name}/decoder/1"]) == pytest.approx(float(jnp.sqrt(squares)), rel=1e-3)
+
+
 def test_metrics_are_those_of_the_whole_batch(plain):
     """The loss from the logits in NumPy; the weight counted; the gradient's norm from what SGD at rate 1 took away."""
     before, after, metrics = plain

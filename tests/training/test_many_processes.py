@@ -1,4 +1,4 @@
-"""Two processes on one machine, as two hosts of a pod: the run of one process with as many devices."""
+"""Two processes, and four, on one machine, as hosts of a pod: the run of one process with as many devices."""
 
 import json
 import re
@@ -19,15 +19,16 @@ GLOO = re.compile(r"\[Gloo\]|Rank|is connected to|peer ranks\.|Expected number o
 
 
 @pytest.fixture
-def start_two(start):
-    """`start_two(**changes)`: one run in two processes of two devices each."""
+def start_many(start):
+    """`start_many(**changes)`: one run in two processes of two devices each, or more of them of fewer devices."""
 
-    def begin(**changes):
+    def begin(count=2, **changes):
         with socket.socket() as free:
             free.bind(("localhost", 0))
             address = f"localhost:{free.getsockname()[1]}"
         train = str(ROOT / "train.py")
-        return [start(script=(train, f"--distributed={address},2,{index}"), devices=2, **changes) for index in range(2)]
+        places = [f"--distributed={address},{count},{index}" for index in range(count)]
+        return [start(script=(train, place), devices=4 // count, **changes) for place in places]
 
     return begin
 
@@ -38,45 +39,47 @@ def losses(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "mesh",
+    ("count", "mesh"),
     [
-        {"mesh__data": -1},
-        {"mesh__data": 1, "mesh__fsdp": 2, "mesh__tensor": 2},
+        (2, {"mesh__data": -1}),
+        (2, {"mesh__data": 1, "mesh__fsdp": 2, "mesh__tensor": 2}),
+        (4, {"mesh__data": 2, "mesh__fsdp": 2}),
     ],
 )
-def test_two_processes(start, start_two, tmp_path, mesh):
-    """The same losses; one says and writes; a checkpoint of both resumes in one process, and of one in both."""
+def test_many_processes(start, start_many, tmp_path, count, mesh):
+    """The same losses; one says and writes; a checkpoint of all resumes in one process, and of one in all."""
     one = start(workdir="one", **mesh | {"mesh__data": 1, "mesh__fsdp": 1, "mesh__tensor": 1})
     assert one.wait() == 0, one.stderr
-    two = start_two(workdir="two", **mesh)
-    for process in two:
+    many = start_many(count, workdir="many", **mesh)
+    for process in many:
         assert process.wait() == 0, process.stderr
         assert "Traceback" not in process.stderr
-    assert "4 x cpu in 2 processes" in two[0].stderr and "done: " in two[0].stderr
-    assert "done: " not in two[1].stderr
-    assert GLOO.sub("", two[1].stdout) == ""
+    first, *others = many
+    assert f"4 x cpu in {count} processes" in first.stderr and "done: " in first.stderr
+    for process in others:
+        assert "done: " not in process.stderr and GLOO.sub("", process.stdout) == ""
 
-    expected, found = losses(tmp_path / "one"), losses(tmp_path / "two")
+    expected, found = losses(tmp_path / "one"), losses(tmp_path / "many")
     assert found == pytest.approx(expected, rel=1e-5)
-    assert len((tmp_path / "two/metrics.jsonl").read_text().splitlines()) == len(expected)  # written once
-    assert json.loads((tmp_path / "two/config.json").read_text())["mesh"]["data"] == mesh["mesh__data"]
+    assert len((tmp_path / "many/metrics.jsonl").read_text().splitlines()) == len(expected)  # written once
+    assert json.loads((tmp_path / "many/config.json").read_text())["mesh"]["data"] == mesh["mesh__data"]
 
-    for run in ("one", "two"):
+    for run in ("one", "many"):
         shutil.rmtree(tmp_path / run / "checkpoints" / "6")
-    resumed = [start(workdir="two", mesh__data=1), *start_two(workdir="one", **mesh)]
+    resumed = [start(workdir="many", mesh__data=1), *start_many(count, workdir="one", **mesh)]
     for process in resumed:
         assert process.wait() == 0, process.stderr
     for process in resumed[:2]:
         assert "resuming at step 3 of 6" in process.stderr
-    for run in ("one", "two"):
+    for run in ("one", "many"):
         assert losses(tmp_path / run) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.slow
-def test_a_signal_to_one_process_stops_both_at_the_same_step(start, start_two, tmp_path):
+def test_a_signal_to_one_process_stops_both_at_the_same_step(start_many, tmp_path):
     changes = {"training__num_steps": 20_000, "training__eval_every": 10_000, "training__checkpoint_every": 10_000}
     changes |= {"training__log_every": 5, "optimizer__schedule": "constant", "mesh__data": -1}
-    two = start_two(workdir="two", **changes)
+    two = start_many(workdir="two", **changes)
     two[0].until(r"step 10/")
     two[1].send(signal.SIGTERM)
     assert [process.wait() for process in two] == [128 + signal.SIGTERM] * 2
