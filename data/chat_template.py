@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -74,6 +75,27 @@ class ChatTemplate:
         """A dialogue as one text, for people; a new line for the end of text behind an answer."""
         after = self.after | {"assistant": self.ending or "\n"}
         return "".join(f"{self.before[role]}{content}{after[role]}" for role, content in messages)
+
+    def as_jinja(self, end_of_text: str) -> str:
+        """The same as a chat template of `transformers`, of which an answer that is learned is marked as a generation.
+
+        Args:
+            end_of_text: the token that stands before every text, and ends answers where nothing else does.
+        """
+        before, after = ({role: json.dumps(text) for role, text in side.items()} for side in (self.before, self.after))
+        end = json.dumps(end_of_text)
+        answers = f"message.content + {after['assistant'] if self.ending else end}"
+        given = "".join(
+            f"{{%- elif message.role == '{role}' %}}{{{{ {before[role]} + message.content + {after[role]} }}}}"
+            for role in ROLES
+            if role != "assistant"
+        )
+        opening = f"{{{{ {before['assistant']} }}}}"
+        return (
+            f"{{{{ {end} }}}}{{%- for message in messages %}}{{%- if message.role == 'assistant' %}}{opening}"
+            f"{{%- generation %}}{{{{ {answers} }}}}{{%- endgeneration %}}{given}{{%- endif %}}{{%- endfor %}}"
+            f"{{%- if add_generation_prompt %}}{opening}{{%- endif %}}"
+        )
 
     def encode(self, dialogues: Sequence[Sequence[Message]], tokenizer: Tokenizer) -> list[list[Turn]]:
         """Dialogues as tokens.

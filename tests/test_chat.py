@@ -15,6 +15,7 @@ from generation.chat import prompt_of
 from generation.completion import complete
 from generation.config import GenerationConfig
 from tests.sampling import ROOT, Terminal, completions, is_one_line, notes
+from training.converted import export_published
 from training.trained_model import load_model, read_chat_template
 
 WORDS = ("the", "cat", "dog", "bird")
@@ -176,6 +177,11 @@ def test_on_a_terminal(run, tmp_path):
     assert terminal.seen.count("turns are forgotten") >= 1
     terminal.type("/quit\n")
     assert terminal.end() == 0 and "Traceback" not in terminal.seen
+
+
+def test_the_template_is_exported(run, tmp_path):
+    export_published(str(run), tmp_path, 1 << 30, lambda line: None)
+    assert '\'user\' %}{{ "User:\\n" + message.content + "\\n" }}' in (tmp_path / "chat_template.jinja").read_text()
 
 
 def test_the_template_is_that_of_the_run(run):

@@ -14,6 +14,7 @@ from model import TransformerConfig
 from model.parameters import Params, abstract_params
 from tasks import TASKS
 from training.checkpoints import Checkpoints
+from training.config import Settings
 from training.run_folder import RunFolder
 from training.sharding import MeshConfig, make_mesh, parameter_shardings
 
@@ -30,6 +31,11 @@ class TrainedModel:
     step: int
 
 
+def has_learned_dialogues(settings: Settings) -> bool:
+    """Whether a run with these settings has a chat template that it was trained with."""
+    return TASKS[settings["task"]].examples in DIALOGUES
+
+
 def read_chat_template(path: str) -> ChatTemplate:
     """How the run at `path` has learned to read dialogues.
 
@@ -38,8 +44,8 @@ def read_chat_template(path: str) -> ChatTemplate:
     """
     folder, _ = RunFolder.find(path)
     settings = folder.settings()
-    learned = [name for name, task in TASKS.items() if task.examples in DIALOGUES]
-    if settings["task"] not in learned:
+    if not has_learned_dialogues(settings):
+        learned = [name for name, task in TASKS.items() if task.examples in DIALOGUES]
         raise UserError(
             f"{folder.path} has learned task={settings['task']!r}, and --chat is for what has learned {' or '.join(learned)}; "
             "configs/finetune/chat.py goes on from it"

@@ -1,6 +1,7 @@
 """Dialogues learned here and with transformers, from the same weights: the same losses, step by step."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +10,15 @@ import optax
 import pytest
 
 from data.batches import PackedRows, TrainBatches
-from data.chat_template import Message
+from data.chat_template import DEFAULT_TEMPLATE, ChatTemplate, Message, tokens_and_marks
 from data.encoded import document_sizes, join_pieces
 from data.forms import FORMS, Example
+from data.tokenizer import END_OF_TEXT
+from generation.chat import prompt_of
+from interop.export_tokenizer import export_tokenizer
 from interop.weights import look_through, read_params
 from tasks import TASKS, CorruptionConfig, LossConfig
-from tests.data.test_messages import OURS, options
+from tests.data.test_messages import CHATML, DIALOGUE, OURS, options
 from tests.interop.reference import GPT2, LLAMA, required
 from training.sharding import MeshConfig, make_mesh
 from training.step import TrainState, make_train_step
@@ -26,6 +30,24 @@ STEPS, LENGTH, RATE = 20, 48, 0.02
 NETWORKS = {"gpt2": ("GPT2LMHeadModel", "GPT2Config", GPT2), "llama": ("LlamaForCausalLM", "LlamaConfig", LLAMA)}
 SIZE = {"vocab_size": OURS.vocab_size, "num_hidden_layers": 2}
 NO_DROPOUT = {"embd_pdrop": 0.0, "attn_pdrop": 0.0, "resid_pdrop": 0.0, "n_layer": 2}
+
+
+@pytest.mark.parametrize("lines", [DEFAULT_TEMPLATE, CHATML])
+def test_their_template_gives_the_same_tokens_and_marks(lines, tmp_path):
+    template = ChatTemplate.parse(lines)
+    for name, content in export_tokenizer(OURS, SimpleNamespace(network="decoder", max_length=64)).items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "chat_template.jinja").write_text(template.as_jinja(END_OF_TEXT))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for messages in (DIALOGUE, DIALOGUE[1:], [*DIALOGUE[:2], Message("assistant", ' "a" {b} \\n\n')]):
+        tokens, marks = tokens_and_marks(template.encode([messages], OURS)[0])
+        plain = [message._asdict() for message in messages]
+        found = theirs.apply_chat_template(plain, return_dict=True, return_assistant_tokens_mask=True)
+        assert found["input_ids"] == [OURS.end_of_text, *tokens]
+        assert found["assistant_masks"] == [0, *marks]
+        asked = theirs.apply_chat_template(plain[:-1], add_generation_prompt=True, return_dict=True)
+        (turns,) = template.encode([messages[:-1]], OURS)
+        assert asked["input_ids"] == prompt_of(turns, "", template, OURS).tokens
 
 
 def dialogues(count):
