@@ -13,6 +13,7 @@ from common.errors import UserError
 from common.files import digest, write_whole
 from data.corpus import Corpus, EncodedText
 from data.tokenizer import Tokenizer
+from training.checkpoints import Checkpoints
 from training.config import RunConfig
 from training.evaluation import make_evaluator
 from training.init_from import read_init
@@ -45,12 +46,15 @@ def add_reference(
 ) -> Corpus:
     """The corpus with these labels: as the run's folder keeps them, so that what it started from may be gone; else asked now.
 
+    So they are asked, too, where the run has no checkpoint yet: it will start from what is in `init_from` now.
+
     Raises:
         UserError: they are not there, and the network of `init_from` cannot be read; they cannot be written.
     """
     sides, path = {"train": corpus.train, "valid": corpus.valid}, folder.path / "reference.npz"
     key = digest(corpus.fingerprint, config.init_from)
-    kept = _read(path, key)
+    has_begun = bool(Checkpoints(folder.checkpoints, read_only=True).steps())
+    kept = _read(path, key) if has_begun else None
     if kept is None:
         count = sum(len(text.starts) for texts in sides.values() for text in texts.values())
         say(f"reference: asking {config.init_from} about {count:,} pairs")

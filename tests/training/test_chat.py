@@ -6,9 +6,11 @@ import shutil
 
 import pytest
 
-from tests.training.conftest import WORDS
+from tests.training.conftest import ROOT, WORDS
+from training.config import build_config
 from training.measurement import measure_run
 from training.metrics_writer import read_metrics
+from training.settings import load_settings
 
 KIND = {"task": "chat", "training__sample_prompts": "()", "data__valid_fraction": 0.2, "data__sequence_length": 64}
 KIND |= {"training__num_steps": 100, "training__eval_every": 50, "training__checkpoint_every": 50}
@@ -48,6 +50,12 @@ def test_it_learns_what_the_assistant_says(run):
     assert measured.metrics["loss"] == pytest.approx(last["loss"], rel=1e-5) and "perplexity" in measured.metrics
     low, high = measured.intervals["loss"]
     assert low <= measured.metrics["loss"] <= high
+
+
+@pytest.mark.parametrize("task", ["chat", "dpo"])
+def test_its_config_is_whole(task):
+    config = build_config(load_settings(ROOT / f"configs/finetune/{task}.py"))
+    assert config.task == task and config.data.train == ("builtin:chat",) and len(config.training.sample_prompts) == 2
 
 
 def test_other_dialogues(run, tmp_path):
