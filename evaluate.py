@@ -3,17 +3,37 @@
     python evaluate.py --ckpt runs/base
     python evaluate.py --ckpt runs/imported --data test.txt --data "more/*.jsonl" --json
     python evaluate.py --ckpt runs/classification --data test.csv
+    python evaluate.py --ckpt runs/question_answering --data test.jsonl
+    python evaluate.py --ckpt runs/base --task multiple_choice --data test.jsonl --shots 3
 
-Of classes each prediction is written too, and a picture of which are taken for which. Without --data it is the
-text that the run validates on, measured as the run does it.
+Of classes each prediction is written too, and a picture of which are taken for which; of questions each answer. Without
+--data it is the text that the run validates on, measured as the run does it.
 """
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 from common.command import Parser, run_command
 from common.errors import require
+
+CHOICES = "multiple_choice"
+# Of the rows of JSONL, CSV, Parquet and hf:.
+FIELDS = {
+    "text": "the text",
+    "label": "the label, where there are classes",
+    "context": "the text that answers stand in",
+    "question": "the question",
+    "answers": "the answers that stand in a text",
+    "messages": "the dialogue, where the assistant's turns are learned",
+    "prompt": "what is asked, of preferences",
+    "chosen": "the better of two answers",
+    "rejected": "the other answer",
+    "choices": f"the choices, for --task {CHOICES}",
+    "answer": "the right one: its text, its label, or its number from 0",
+}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -23,14 +43,22 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--data", metavar="SOURCE", action="append", help="what is read, as train.py reads it; may be given many times"
     )
-    parser.add_argument("--text_field", metavar="NAME", help="what holds the text in JSONL, CSV and Parquet")
-    parser.add_argument("--label_field", metavar="NAME", help="what holds the label, where there are classes")
-    parser.add_argument("--messages_field", metavar="NAME", help="what holds the dialogue, where these are learned")
-    parser.add_argument("--prompt_field", metavar="NAME", help="of preferences: what holds the prompt")
-    parser.add_argument("--chosen_field", metavar="NAME", help="of preferences: what holds the better answer")
-    parser.add_argument("--rejected_field", metavar="NAME", help="of preferences: what holds the other answer")
+    for name, held in FIELDS.items():
+        parser.add_argument(f"--{name}_field", metavar="NAME", help=f"what holds {held}")
     parser.add_argument("--sequence_length", metavar="N", type=int, help="tokens a row (default: the run's)")
     parser.add_argument("--batch_size", metavar="N", type=int, help="rows at a time (default: the run's)")
+    asked = parser.add_argument_group(f"--task {CHOICES}: questions put to a language model as it is")
+    asked.add_argument("--shots", metavar="K", type=int, default=0, help="answered questions before each (default: 0)")
+    asked.add_argument(
+        "--shots_data", metavar="SOURCE", help="where they are drawn from (default: the first ones of --data)"
+    )
+    asked.add_argument("--seed", metavar="N", type=int, default=0, help="of that draw (default: 0)")
+    asked.add_argument(
+        "--template",
+        metavar="TEXT",
+        default=r"Question: {question}\nAnswer: {answer}",
+        help="how they are put, \\n for a new line (default: %(default)s)",
+    )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="where predictions go (default: evaluation in the run's folder)"
     )
@@ -40,6 +68,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         value = getattr(flags, name)
         require(value is None or value >= 1, f"--{name} {value} must be at least 1")
     require(flags.data is None or all(map(str.strip, flags.data)), "--data is empty; name a text, or leave it out")
+    require(flags.task != CHOICES or flags.data is not None, f"--task {CHOICES} needs --data; name the questions")
+    asks = flags.task == CHOICES or not (flags.shots or flags.shots_data)
+    require(asks, f"--shots and --shots_data mean nothing without --task {CHOICES}")
+    require(min(flags.shots, flags.seed) >= 0, "--shots and --seed must not be negative")
     return flags
 
 
@@ -57,13 +89,33 @@ def main() -> int:
         flags.data[0] if flags.data and len(flags.data) == 1 else flags.data
     )  # one may be several, by commas
     given = {name: value for name, value in given.items() if value is not None}
-    with live_bar("evaluating") as progress:
-        measured = measure_run(flags.ckpt, flags.task, given, flags.batch_size, tell, progress)
+    if flags.task == CHOICES:
+        measured = measure_choices(flags, given)
+    else:
+        with live_bar("evaluating") as progress:
+            measured = measure_run(flags.ckpt, flags.task, given, flags.batch_size, tell, progress)
     (print_json if flags.json else print_tables)(measured)
     folder = RunFolder.find(flags.ckpt)[0].path / "evaluation" if flags.out is None else flags.out.expanduser()
     for path in write_predictions(measured, folder):
         tell(path)
     return 0
+
+
+def measure_choices(flags: argparse.Namespace, given: dict[str, Any]):
+    """The Measurement of a language model that is asked to choose."""
+    from generation.choices import check_template, measure
+    from model.parameters import split_layers
+    from training.measurement import Measurement
+    from training.run_folder import RunFolder
+    from training.trained_model import load_model
+
+    template = flags.template.replace("\\n", "\n")
+    check_template(template)
+    model = load_model(flags.ckpt, say=tell)
+    network = split_layers(model.params), model.config, model.tokenizer
+    data = dataclasses.replace(RunFolder.find(flags.ckpt)[0].config(model.tokenizer).data, **given)
+    figures = measure(*network, data, flags.shots, flags.shots_data, flags.seed, template, tell)
+    return Measurement(CHOICES, model.step, data.valid, **figures)
 
 
 def tell(message: object) -> None:

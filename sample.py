@@ -1,4 +1,4 @@
-"""Continues prompts with a trained model, fills what they leave open, or tells how likely a text is.
+"""Continues prompts with a trained model, fills what they leave open, finds an answer, or tells how likely a text is.
 
     python sample.py --ckpt runs/base --prompt "今天" --prompt "My friend" [--temperature 0 ...]
     python sample.py --ckpt runs/base --prompts_file prompts.txt --json > completions.jsonl
@@ -7,6 +7,7 @@
     python sample.py --ckpt runs/base --prompt "zh: 你" --score 好 --score 们
     python sample.py --ckpt runs/base --perplexity text.txt
     python sample.py --ckpt runs/chat --chat [--system "You are kind."]
+    python sample.py --ckpt runs/question_answering --prompt "Who built it?" --context text.txt
 
 Without prompts it reads them from standard input, one a line; on a terminal it asks, and /help lists what can be changed.
 """
@@ -20,7 +21,7 @@ from common.errors import UserError, require
 from data.lines import read_utf8
 from generation.flags import BATCH_SIZE, parse
 from generation.prompts import Prompt, read_prompts_file, read_stream
-from generation.reports import print_perplexity, print_score, tell
+from generation.reports import print_answer, print_perplexity, print_score, tell
 
 
 def main() -> int:
@@ -39,10 +40,12 @@ def main() -> int:
     # Imported here, so that a wrong flag is answered at once.
     from generation.answers import Answers
     from generation.chat import Conversation
+    from generation.questions import answer_questions
     from generation.scoring import score_continuations, score_text
     from generation.session import Session
     from generation.speculative import Draft
     from model.parameters import split_layers
+    from training.run_folder import RunFolder
     from training.trained_model import load_model, read_chat_template
 
     template = read_chat_template(flags.ckpt) if flags.chat else None
@@ -50,6 +53,16 @@ def main() -> int:
     network = split_layers(model.params), model.config, model.tokenizer
     if flags.perplexity is not None:
         print_perplexity(flags.perplexity, score_text(*network, measured, stride=flags.stride), flags.json)
+        return 0
+    if flags.context is not None:
+        run = RunFolder.find(flags.ckpt)[0].config(model.tokenizer)
+        require(
+            run.task == "question_answering", f"--context: {flags.ckpt} has learned {run.task}, not question_answering"
+        )
+        context = read_utf8(flags.context) if is_file(flags.context) else flags.context
+        windows = run.data.sequence_length, run.data.window_stride
+        for answer in answer_questions(*network, flags.prompt, context, *windows):
+            print_answer(answer, flags.json)
         return 0
     if flags.score is not None:
         before, after = zip(*itertools.product(flags.prompt or [""], flags.score), strict=True)
@@ -79,6 +92,14 @@ def main() -> int:
         answers.check_prompts(prompts, given)
         answers.answer_all((prompts[start : start + size] for start in range(0, len(prompts), size)), given)
     return 0
+
+
+def is_file(text: str) -> bool:
+    """Whether a text is the name of a file; one that is too long to be a name is none."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def require_streams(flags) -> None:

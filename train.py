@@ -2,6 +2,7 @@
 
     python train.py --config configs/base.py [--workdir DIR] [--config.SECTION.KEY=VALUE ...]
     python train.py --config configs/base.py --plan[="64 x TPU v5p"]     forecasts memory and time, and trains nothing
+    python train.py --config configs/finetune/classification.py --folds 5     cross-validates: 5 runs, mean and spread
 
 Run again, it resumes. configs/base.py lists every key.
 """
@@ -9,16 +10,20 @@ Run again, it resumes. configs/base.py lists every key.
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.command import Parser, read_overrides, run_command
 from common.errors import ConfigError, UserError, require
+
+if TYPE_CHECKING:
+    from training.run_folder import RunFolder
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The flags, and the overrides as "SECTION.KEY=VALUE"."""
     parser = Parser(
         prog="train.py",
-        usage="train.py --config FILE [--workdir DIR] [--plan[=DEVICES]] [--config.SECTION.KEY=VALUE ...]",
+        usage="train.py --config FILE [--workdir DIR] [--plan[=DEVICES] | --folds K] [--config.SECTION.KEY=VALUE ...]",
         description=__doc__,
     )
     folder = Path(__file__).parent / "configs"
@@ -40,6 +45,13 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         "--mfu", metavar="SHARE", type=float, default=0.4, help="of their FLOP/s, for --plan (default: %(default)s)"
     )
     parser.add_argument(
+        "--folds",
+        metavar="K",
+        type=int,
+        help="cross-validate: K runs in DIR/fold-1 to DIR/fold-K, each of which validates on another part of data.train",
+    )
+    parser.add_argument("--json", action="store_true", help="with --folds: print the figures as one JSON object")
+    parser.add_argument(
         "--distributed",
         metavar="ADDRESS:PORT,COUNT,NUMBER",
         nargs="?",
@@ -53,6 +65,11 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     flags, rest = parser.parse_known_args(arguments)
     overrides = read_overrides(rest, flags.config)
     require(0 < flags.mfu <= 1, f"--mfu={flags.mfu} must be above 0 and at most 1")
+    require(flags.folds is None or flags.folds >= 2, f"--folds {flags.folds} must be at least 2")
+    require(flags.folds is None or flags.plan is None, "--folds trains, and --plan does not; leave one out")
+    require(
+        not flags.json or flags.folds is not None, "--json is for the figures of --folds; metrics.jsonl has a run's"
+    )
     require(flags.workdir != "", "--workdir is empty; give a folder, or leave it out")
     return flags, overrides
 
@@ -70,7 +87,26 @@ def main() -> int:
 
         join_processes(flags.distributed)
 
-    # Imported here, so that a wrong flag is answered at once.
+    # Imported here, as in `train`, so that a wrong flag is answered at once.
+    from training.run_folder import RunFolder
+
+    folder = RunFolder(flags.workdir) if flags.workdir else RunFolder.of_config(flags.config)
+    if flags.folds is None:
+        return train(flags, overrides, folder)
+    import jax
+
+    from training.cross_validation import cross_validate
+
+    status, folds = cross_validate(
+        flags.folds, folder, lambda settings, run: train(flags, [*overrides, *settings], run)
+    )
+    if folds is not None and jax.process_index() == 0:
+        print(folds.json() if flags.json else folds.table())
+    return status
+
+
+def train(flags: argparse.Namespace, overrides: list[str], folder: "RunFolder") -> int:
+    """Begins or resumes the run in this folder; the exit status."""
     from data.chat_template import ChatTemplate
     from data.examples import load
     from data.forms import DIALOGUES
@@ -83,11 +119,9 @@ def main() -> int:
     from training.display import Display
     from training.init_from import settle
     from training.loop import Trainer
-    from training.run_folder import RunFolder
     from training.settings import load_settings
 
     display = Display()
-    folder = RunFolder(flags.workdir) if flags.workdir else RunFolder.of_config(flags.config)
     settings, source = settle(load_settings(flags.config, overrides), overrides, folder)
     config = build_config(settings)
     with folder.lock():
@@ -105,7 +139,7 @@ def main() -> int:
             prompts, stop = ask(prompts, template, corpus.tokenizer), stops(template, corpus.tokenizer)
 
         def write_samples(params) -> list[str]:
-            if not prompts:
+            if not prompts or flags.folds:
                 return []
             completions = complete(
                 params,

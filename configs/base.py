@@ -75,6 +75,8 @@ def get_config() -> ConfigDict:
                 "train": ("builtin:hsk", "builtin:chat"),
                 "valid": (),  # sources; (): valid_fraction of the training documents, chosen by hash
                 "valid_fraction": 0.05,
+                "folds": 0,  # train is cut into so many parts, of which one validates instead; train.py --folds runs them all
+                "fold": 1,  # that one
                 "sequence_length": 128,  # tokens a row
                 "packing": "best_fit",  # of documents into rows: best_fit | contiguous (cut where a row ends) | pad (one a row)
                 "weights": (),  # share of the rows from each of train; (): in proportion to their size
@@ -87,6 +89,12 @@ def get_config() -> ConfigDict:
                 "rejected_field": "rejected",  # and the other one
                 # what stands about each role's content; what is behind {assistant} ends an answer, or else the end of text
                 "chat_template": ("{system}\n", "User:\n{user}\n", "Assistant:\n{assistant}"),
+                "context_field": "context",  # what holds the text that an answer stands in, for the task question_answering
+                "question_field": "question",  # and the question
+                "answers_field": "answers",  # and the answers: text, a list, or {"text": […], "answer_start": […]}
+                "choices_field": "choices",  # what holds the choices, for evaluate.py --task multiple_choice
+                "answer_field": "answer",  # and the right one: its text, or its number from 0
+                "window_stride": None,  # tokens from one window of a long text to the next; None: half a window
                 "text_field": "text",  # what holds the text in JSONL, CSV, Parquet and hf:
                 "skip_bad": False,  # leave out lines, rows and files that cannot be read, and say so; False: stop
                 "clean": (),  # steps in their order, such as ("unicode", "html", "language=zh+en"); docs/data.md lists them
@@ -114,6 +122,13 @@ def get_config() -> ConfigDict:
                 "l2_penalty": 0.0,  # times sum w^2
                 "chunks": 1,  # parts of each row whose logits are made one after the other; more take less memory
             },
+            "lora": {  # train thin matrices beside the kernels of init_from, which stay as they are (arXiv:2106.09685)
+                "rank": 0,  # their width, such as 8; 0: train the kernels themselves
+                "alpha": 16.0,  # what they give counts alpha / rank times
+                "targets": (
+                    "attention/",
+                ),  # beside which kernels: patterns of names, such as "mlp/" or "blocks/[0-5]/"
+            },
             "optimizer": {
                 "name": "adamw",  # adamw | adam | sgd | lion | adafactor
                 "learning_rate": 1.2e-3,  # the peak
@@ -132,6 +147,7 @@ def get_config() -> ConfigDict:
             },
             "training": {
                 "num_steps": 1150,
+                "epochs": 0,  # how often the text is seen, with an evaluation after each; 0: num_steps and eval_every say
                 "batch_size": 8,  # sequences a step, over all devices
                 "microbatches": 1,  # parts that a batch is taken in, to save memory
                 "log_every": 20,

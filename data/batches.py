@@ -167,6 +167,11 @@ class TrainBatches:
         """How many tokens were seen before `step`, if the rows of a text are equally full."""
         return float(self.epochs(step) @ [text.num_tokens for text in self.packed.texts])
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """The steps in which as many rows are seen as there are; the last of them may begin the next epoch."""
+        return -(-len(self.packed) // self.batch_size)
+
     def steps_of_one_epoch(self, most: int) -> int:
         """The steps, at most so many, before any row would be seen for the second time."""
         return bisect.bisect_right(range(most + 1), 1.0, key=lambda step: self.epochs(step).max()) - 1

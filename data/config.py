@@ -26,12 +26,20 @@ TRAINING_FIELDS = (
     "chosen_field",
     "rejected_field",
     "chat_template",
+    "context_field",
+    "question_field",
+    "answers_field",
+    "choices_field",
+    "answer_field",
+    "window_stride",
     "sequence_length",
     "cache_dir",
     "packing",
     "weights",
     "temperature",
     "on_end",
+    "folds",
+    "fold",
 )
 
 
@@ -51,6 +59,12 @@ class DataConfig:
     chosen_field: str = "chosen"
     rejected_field: str = "rejected"
     chat_template: tuple[str, ...] = DEFAULT_TEMPLATE
+    context_field: str = "context"
+    question_field: str = "question"
+    answers_field: str = "answers"
+    choices_field: str = "choices"
+    answer_field: str = "answer"
+    window_stride: int | None = None
     skip_bad: bool = False
     clean: tuple[str, ...] = ()
     dedup: str = "none"
@@ -64,6 +78,8 @@ class DataConfig:
     weights: tuple[float, ...] = ()
     temperature: float = 1.0
     on_end: str = "repeat"
+    folds: int = 0
+    fold: int = 1
 
     def __post_init__(self):
         object.__setattr__(self, "train", split_sources(self.train))
@@ -74,11 +90,18 @@ class DataConfig:
             require(not twice, f"{name} names {', '.join(twice)} twice; data.weights can make a source count for more")
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
-        require(self.text_field != "", "text_field is empty; name the field that holds the text")
-        require(self.label_field != "", "label_field is empty; name the field that holds the label")
-        require(self.messages_field != "", "messages_field is empty; name the field that holds the dialogue")
-        for name in ("prompt", "chosen", "rejected"):
-            require(getattr(self, f"{name}_field") != "", f"{name}_field is empty; name the field that holds this text")
+        for name in ("text", "label", "context", "question", "answers", "choices", "answer", "messages", "prompt"):
+            require(
+                getattr(self, f"{name}_field") != "", f"{name}_field is empty; name the field that holds the {name}"
+            )
+        require(
+            self.window_stride is None or self.window_stride >= 1,
+            f"window_stride={self.window_stride} must be at least 1, or None",
+        )
+        for name in ("chosen", "rejected"):
+            require(
+                getattr(self, f"{name}_field") != "", f"{name}_field is empty; name the field that holds this answer"
+            )
         ChatTemplate.parse(self.chat_template)
         for spec in self.clean:
             choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
@@ -91,6 +114,13 @@ class DataConfig:
             require(0 <= getattr(self, name) < 2**32, f"{name}={getattr(self, name)} must be from 0 to {2**32 - 1}")
         choose(PACKINGS, self.packing, "packing")
         choose(ON_END, self.on_end, "on_end")
+        require(self.folds == 0 or self.folds >= 2, f"folds={self.folds} must be at least 2 parts, or 0 for none")
+        if self.folds:
+            require(1 <= self.fold <= self.folds, f"fold={self.fold} must be from 1 to folds={self.folds}")
+            require(not self.valid, f"folds={self.folds} parts of train validate in turn; leave valid=() empty")
+            require(
+                self.keeps_order, f"folds={self.folds} is for documents as they are; leave clean=() and dedup='none'"
+            )
         require(self.temperature > 0, f"temperature={self.temperature} must be above 0")
         if len(self.train) > 1:  # one may be a prepared folder, which has sources of its own
             require_weights(self.weights, self.train, "")

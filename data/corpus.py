@@ -18,6 +18,7 @@ from data.cache import Cache, code_hash
 from data.config import DataConfig, default_options, preparation_options, require_weights
 from data.document import Document
 from data.encoded import EncodedText, document_sizes, encode_texts, text_hashes, tokens_key
+from data.folds import split_fold
 from data.mapped import join, temporary_folder
 from data.prepared import is_prepared, read_prepared, refuse_other_options, refuse_other_tokenizer
 from data.selection import select
@@ -77,6 +78,7 @@ def load_corpus(data: DataConfig, tokenizer: TokenizerConfig | Tokenizer) -> Cor
     """
     if any(map(is_prepared, data.train)):
         require(len(data.train) == 1, "data.train: a prepared folder stands alone; prepare all the sources together")
+        require(not data.folds, f"data.folds={data.folds}: a prepared folder is already divided; name its sources")
         corpus = _open_prepared(data, tokenizer)
     else:
         corpus = _tokenize_sources(data, tokenizer)
@@ -182,7 +184,10 @@ def _split(documents: list[Document], held_out: list[Document] | None, data: Dat
             texts.setdefault(document.source, []).append(document.text)
         return texts
 
-    if held_out is None:
+    if data.folds:
+        sources = [document.source for document in documents]
+        documents, held_out = split_fold(documents, sources, data.folds, data.fold)
+    elif held_out is None:
         documents, held_out = split_documents(documents, data.valid_fraction)
     return by_source(documents), by_source(held_out)
 

@@ -12,11 +12,12 @@ from data.config import DataConfig
 from data.corpus import Corpus, load_corpus
 from data.encoded import EncodedText, document_sizes, join_pieces
 from data.files import endings
+from data.folds import split_fold
 from data.forms import FORMS, Example, Form
 from data.hub import PREFIX, read_hub_rows
 from data.prepared import is_prepared
 from data.readers import FORMATS, Rows
-from data.skipped import Report, Skipped, stop
+from data.skipped import Report, Skipped, stop, tell_skipped
 from data.sources import find_files, require_text
 from data.split import split_documents
 from data.tokenizer import Tokenizer, TokenizerConfig, train
@@ -49,7 +50,9 @@ def load_examples(
     skipped = Skipped() if data.skip_bad else None
     examples = list(read_examples(data.train, form, data, skipped))
     held_out = list(read_examples(data.valid, form, data, skipped)) if data.valid else None
-    if held_out is None:
+    if data.folds:
+        examples, held_out = _split_fold(examples, form, data)
+    elif held_out is None:
         examples, held_out = split_documents(examples, data.valid_fraction)
     if form.classes is not None:
         classes = _settle(classes, {name for each in examples for name in form.classes(each.values)}, data)
@@ -72,6 +75,28 @@ def _refuse_settings_of_text(data: DataConfig) -> None:
             f"data.{name}={given!r} is for text alone, and this task learns examples; leave it {value!r}",
         )
     require(data.packing != "contiguous", "data.packing='contiguous' cuts texts, and examples are whole; set pad")
+
+
+def _split_fold(examples: list[Example], form: Form, data: DataConfig) -> tuple[list[Example], list[Example]]:
+    """The examples outside and inside of part `data.fold`, each of which has its share of every class and source.
+
+    Raises:
+        UserError: a part has one class alone, or all there is of one.
+    """
+
+    def classes(example: Example) -> tuple[str, ...]:
+        return () if form.classes is None else tuple(form.classes(example.values))
+
+    strata = [(classes(example), example.source) for example in examples]
+    rest, part = split_fold(examples, strata, data.folds, data.fold)
+    trained, held_out = ({name for each in side for name in classes(each)} for side in (rest, part))
+    where = f"data.folds={data.folds}: of the parts, number {data.fold} has"
+    remedy = "lower data.folds, or give more examples"
+    if form.classes is not None and len(held_out) < 2:
+        raise UserError(f"{where} examples of one class alone, {', '.join(held_out)}; {remedy}")
+    if alone := sorted(held_out - trained):
+        raise UserError(f"{where} all examples of {', '.join(alone)}, so that none is trained on; {remedy} of it")
+    return rest, part
 
 
 def _settle(classes: Sequence[str], found: set[str], data: DataConfig) -> tuple[str, ...]:
@@ -124,6 +149,8 @@ def encode_sources(
             many = f"{pieces.cut:,} of {len(examples):,} texts"
             say(f"{source}: {many} are cut to data.sequence_length={data.sequence_length}")
         sizes = document_sizes([example.text for example in examples])
+        if pieces.owners is not None:  # the bytes count once, with the first part
+            sizes = np.where(np.diff(pieces.owners, prepend=-1) > 0, sizes[pieces.owners], 0)
         texts[source] = join_pieces(pieces.tokens, sizes, tokenizer, pieces.labels, pieces.marks)
     return texts
 
@@ -149,6 +176,14 @@ def read_examples(
         require_text(source, count, skipped)
 
 
+def read_all(sources: Sequence[str], form: Form, data: DataConfig, say: Say) -> list[Example]:
+    """The same as a list; `say` is told of what was left out, as `data.skip_bad` has it."""
+    skipped = Skipped() if data.skip_bad else None
+    examples = list(read_examples(sources, form, data, skipped))
+    tell_skipped(skipped, lambda message: say(f"warning: {message}"))
+    return examples
+
+
 def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> Iterator[Example]:
     require(not is_prepared(source), f"{source} is a prepared folder, which keeps text alone; name its sources")
     if source.startswith("builtin:"):
@@ -167,7 +202,8 @@ def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> I
                 except UserError as error:
                     report(UserError(f"{where}: {error}"))
                 else:
-                    yield Example(form.text(values), source, None, values, where)
+                    key = None if form.key is None else form.key(values)
+                    yield Example(form.text(values), source, key, values, where)
         except MissingPackage:
             raise
         except UserError as error:  # of the file, or its rest

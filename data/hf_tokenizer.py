@@ -59,6 +59,7 @@ class HfTokenizer:
         self.decoder_start: int = end if roles["pad"] is None else roles["pad"]
         self.sentinels = find_sentinels(ids)
         self.prefix, self.suffix = self._frame(roles["bos"])
+        self.separator = self._between()
         self.is_text = np.ones(self.vocab_size, bool)
         for token, added in self._tokenizer.get_added_tokens_decoder().items():
             self.is_text[token] = not (added.special or SPECIAL.fullmatch(added.content))
@@ -88,6 +89,15 @@ class HfTokenizer:
             prefix = (*((bos,) if asked else ()), *(token for token in prefix if token != bos))
         return prefix, suffix
 
+    def _between(self) -> tuple[int, ...]:
+        """What the tokenizer's own template puts between two texts; where that is nothing, a new line."""
+        pair = self._tokenizer.encode("a", "a")
+        first, second = (
+            [at for at, sequence in enumerate(pair.sequence_ids) if sequence == number] for number in range(2)
+        )
+        between = pair.ids[first[-1] + 1 : second[0]] if first and second else []
+        return tuple(between or self.encode("\n"))
+
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`; the names of special tokens in it are those tokens, and none is added.
 
@@ -101,6 +111,17 @@ class HfTokenizer:
         for text in texts:
             check_characters(text)
         return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[int]]:
+        """`encode`, and the character of `text` at which each token begins; these never fall.
+
+        A token goes on to where a later one begins. The bytes of a character all begin at it; where the tokenizer normalises,
+        these are places in the text as it was given.
+        """
+        check_characters(text)
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        starts = np.maximum.accumulate([start for start, _ in encoding.offsets] or [0])
+        return encoding.ids, starts[: len(encoding.ids)].tolist()
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of token ids; special tokens have none."""

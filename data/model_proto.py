@@ -58,6 +58,12 @@ def read_model_type(model: bytes) -> str:
     return MODEL_TYPES[dict(training).get(3, 1)]
 
 
+def read_begins(encoded: bytes) -> tuple[list[int], list[int]]:
+    """Of a text that SentencePiece gives as a message (SentencePieceText): the ids, and the byte that each begins at."""
+    entries = [dict(_read(content)) for number, content in _read(encoded) if number == 2]
+    return [entry[2] for entry in entries], [entry.get(4, 0) for entry in entries]
+
+
 def _field(number: int, value: bytes | float | int) -> bytes:
     if isinstance(value, bytes):
         return _varint(number << 3 | 2) + _varint(len(value)) + value

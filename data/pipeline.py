@@ -49,6 +49,7 @@ def prepare(
     Raises:
         ConfigError, UserError: sources that cannot be read, or too little text.
     """
+    require(not data.folds, f"data.folds={data.folds} divides text as it is trained on, not as it is prepared; set 0")
     options = {"data.train": data.train}
     options |= preparation_options(data, tokenizer if isinstance(tokenizer, TokenizerConfig) else None)
     code = code_hash()

@@ -13,11 +13,12 @@ import sentencepiece as spm
 
 from common.errors import ConfigError, UserError, choose, require
 from data.document import check_characters
-from data.model_proto import USER_DEFINED, Piece, byte_model, write_pieces
+from data.model_proto import USER_DEFINED, Piece, byte_model, read_begins, write_pieces
 
 MODEL_TYPES = ("bpe", "unigram", "char", "byte")
 END_OF_TEXT = "<|endoftext|>"
 SPACE_MARK = "\u2581"  # how SentencePiece writes a space; in a text it would come back as one
+SPACE_MARKS = re.compile(f"({SPACE_MARK})")
 UNKNOWN_MARK = "\u2585"  # how it marks what is unknown while it trains; it leaves out lines that have it
 SPECIAL = re.compile(r"\[[A-Z]+\]|<\|?[a-z_]+\d*\|?>")  # [MASK], <extra_id_0>, <|user|>
 MASKS = ("[MASK]", "<mask>")
@@ -86,6 +87,7 @@ class Tokenizer:
         sentinels: `<extra_id_0>`, `<extra_id_1>` …, which stand in for hidden spans.
         is_text: bool [V], the pieces that stand for text; the others are special.
         prefix, suffix: what stands before and after a text that is read alone.
+        separator: what stands between two texts that are read together: in ours, a new line.
         decoder_start: what the decoder of an encoder-decoder begins with.
         files: all that is kept of it in a run's folder, by name.
     """
@@ -135,6 +137,7 @@ class Tokenizer:
         )
         mark = [self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in SPACE_MARK.encode()]
         self._space_mark = mark if self.unknown not in mark else None
+        self.separator: tuple[int, ...] = tuple(self.encode("\n"))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, without any special token.
@@ -170,6 +173,27 @@ class Tokenizer:
             ]
             for row in parts
         ]
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[int]]:
+        """`encode`, and the character of `text` at which each token begins; these never fall.
+
+        A token goes on to where a later one begins. The bytes of a character all begin at it, and so does what
+        SentencePiece adds that the text has not; where it normalises, these are places in the text as it was given.
+        """
+        check_characters(text)
+        between = self._apart or (SPACE_MARKS if self._space_mark else None)
+        tokens, starts, at = [], [], 0
+        for number, part in enumerate([text] if between is None else between.split(text)):
+            if number % 2:
+                found = self._space_mark if self._apart is None else [self._processor.piece_to_id(part)]
+                starts += [at] * len(found)
+            else:
+                found, begins = read_begins(self._processor.encode(part, out_type="serialized_proto"))
+                leads = (np.frombuffer(part.encode(), np.uint8) & 0xC0) != 0x80  # the first bytes of characters
+                starts += (at + np.append(0, np.cumsum(leads))[begins]).tolist()
+            tokens += found
+            at += len(part)
+        return tokens, starts
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of token ids; special tokens have none, bytes that are no UTF-8 show as U+FFFD."""

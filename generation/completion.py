@@ -62,7 +62,11 @@ def encode_prompts(
     Raises:
         ConfigError: a prompt leaves no room in the context, or has no mask where a network can only fill masks.
     """
-    require(config.head != "classes", "this model tells classes apart, and writes no text; measure it with evaluate.py")
+    require(
+        config.head != "classes",
+        "this model tells classes apart, and writes no text; measure it with evaluate.py (one that answers questions "
+        "takes --context)",
+    )
     require(config.head != "none", "this model has no head: it gives vectors, not text")
     fills = config.network != "decoder"
     texts = [

@@ -14,19 +14,30 @@ INPUTS = (
     Option("prompts_file", text, "FILE", "prompts, one a line; of .jsonl the field `prompt` of each line"),
     Option("batch_size", integer, "N", f"prompts of the file that are continued together (default: {BATCH_SIZE})"),
     Option("draft", text, "DIR", "a smaller model that guesses ahead, for speed; the texts stay the model's"),
+    Option(
+        "context",
+        text,
+        "TEXT|FILE",
+        "where the answer to --prompt stands, for a run that has learned question_answering",
+    ),
     Option("score", text, "TEXT", "write nothing: tell how likely this text is after the prompt", many=True),
     Option("perplexity", text, "FILE", "write nothing: tell how well the model predicts this text, however long"),
     Option("system", text, "TEXT", "what stands before the conversation of --chat, and is not forgotten"),
     Option("stride", integer, "N", "tokens from one --perplexity window to the next (default: half the context)"),
 )
 # Flag -> the others that mean something beside it. Without one of these all do.
-ALONE = {"perplexity": ("ckpt", "json", "stride"), "score": ("ckpt", "json", "prompt")}
+ALONE = {
+    "perplexity": ("ckpt", "json", "stride"),
+    "score": ("ckpt", "json", "prompt"),
+    "context": ("ckpt", "json", "prompt"),
+}
 # Flags that mean nothing in a conversation.
 NOT_IN_CHAT = ("prompt", "prompts_file", "num_samples")
 # Flag -> the one that it needs.
 NEEDS = {
     "system": "chat",
     "stride": "perplexity",
+    "context": "prompt",
     "batch_size": "prompts_file",
     "draft_tokens": "draft",
     "length_penalty": "beam",

@@ -1,12 +1,14 @@
 """The parameters of a network: fresh ones, their shapes, and their names."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import unflatten_dict
 
+from common.errors import require
 from model.attention import Tokens
 from model.config import TransformerConfig
 from model.transformer import Transformer
@@ -40,6 +42,42 @@ def by_path(params) -> dict[str, Any]:
 def nested(leaves: Mapping[str, Any]) -> Params:
     """The opposite of `by_path`: nested dicts."""
     return unflatten_dict(dict(leaves), sep="/")
+
+
+def find(
+    leaves: Mapping[str, Any], patterns: Sequence[str], key: str, kind: str = "parameter"
+) -> dict[str, list[bool]]:
+    """Whether each array, by its path, is matched by one of the patterns; of one that holds all layers of a stack, each layer.
+
+    Args:
+        patterns: regular expressions, searched for in paths such as `decoder/blocks/0/mlp/up/kernel`.
+        key, kind: the setting that they are, and what the arrays are, for messages.
+
+    Raises:
+        ConfigError: one is no regular expression, or matches nothing.
+    """
+    expressions = []
+    for pattern in patterns:
+        try:
+            expressions.append(re.compile(pattern))
+        except re.error as error:
+            require(False, f"{key}: {pattern!r} is no regular expression ({error})")
+
+    def names(path: str, leaf) -> list[str]:
+        numbers = range(leaf.shape[0]) if STACKED in path else ()
+        return [path.replace(STACKED, f"{STACKED}{layer}/") for layer in numbers] or [path]
+
+    every = {path: names(path, leaf) for path, leaf in leaves.items()}
+    for expression in expressions:
+        require(
+            any(expression.search(name) for names in every.values() for name in names),
+            f"{key}: {expression.pattern!r} matches no {kind}; they have names such as "
+            f"{', '.join(names[0] for names in list(every.values())[:3])}",
+        )
+    return {
+        path: [any(expression.search(name) for expression in expressions) for name in names]
+        for path, names in every.items()
+    }
 
 
 def split_layers(params: Params) -> Params:

@@ -5,6 +5,7 @@ from tasks.chat import CHAT
 from tasks.classification import CLASSIFICATION
 from tasks.dpo import DPO
 from tasks.masked_lm import MASKED_LM
+from tasks.question_answering import QUESTION_ANSWERING
 from tasks.span_corruption import SPAN_CORRUPTION
 from tasks.task import CorruptionConfig, LossConfig, Task
 
@@ -16,6 +17,7 @@ TASKS: dict[str, Task] = {
     "classification": CLASSIFICATION,
     "chat": CHAT,
     "dpo": DPO,
+    "question_answering": QUESTION_ANSWERING,
 }
 
 

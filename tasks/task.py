@@ -77,6 +77,8 @@ class Task:
         every_token: whether each token of the text is a target just once, so that bits a byte can be told.
         examples: the form of the rows that it learns from, in `data.forms.FORMS`; "": text alone.
         head: what the network answers with: "tokens", or "classes".
+        outputs: of the head "classes", how many there are whatever the examples; None: one for each class.
+        pooled: whether that head reads what the network's pooler makes of a place, where that has one.
         predict: (apply, params, batch) -> what the network would answer at each place, arrays [B, T, ...]; None: nothing is
             asked.
         has_reference: whether it compares with the network that the run starts from: what `predict` gives of that, once before
@@ -95,6 +97,8 @@ class Task:
     every_token: bool = False
     examples: str = ""
     head: str = "tokens"
+    outputs: int | None = None
+    pooled: bool = True
     predict: Callable[[Apply, Params, Batch], dict[str, jax.Array]] | None = None
     score: Callable[[dict[str, np.ndarray]], dict[str, float]] | None = None
     has_reference: bool = False

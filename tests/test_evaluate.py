@@ -45,6 +45,8 @@ def test_a_table_for_people_and_json_for_programs(command, run):
         (("--ckpt", "nowhere"), "there is no "),
         (("--ckpt", ".", "--data", ""), "--data is empty; name a text, or leave it out"),
         (("--ckpt", ".", "--batch_size", "0"), "--batch_size 0 must be at least 1"),
+        (("--ckpt", ".", "--task", "multiple_choice"), "--task multiple_choice needs --data; name the questions"),
+        (("--ckpt", ".", "--shots", "2"), "--shots and --shots_data mean nothing without --task multiple_choice"),
         (("--ckpt", "."), "is not a run's folder (it has no config.json)"),
     ],
 )
@@ -52,3 +54,21 @@ def test_mistakes_are_one_line(command, flags, message):
     done = command("evaluate.py", *flags)
     assert done.returncode in (1, 2) and done.stderr.count("\n") == 1
     assert message in done.stderr and done.stdout == ""
+
+
+def test_questions_are_put_to_a_language_model(command, run, tmp_path):
+    rows = [
+        {"question": word, "choices": ["好", "the big dog"], "answer": number % 2} for number, word in enumerate("abcd")
+    ]
+    (tmp_path / "ask.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    flags = ("--ckpt", str(run), "--task", "multiple_choice", "--data", str(tmp_path / "ask.jsonl"))
+    flags += ("--template", r"{question}\n{answer}", "--out", str(tmp_path / "out"))
+    done = command("evaluate.py", *flags, "--shots", "1", "--json")
+    assert done.returncode == 0 and done.stderr == f"{tmp_path}/out/predictions.jsonl\n", done.stderr
+    fields = json.loads(done.stdout)
+    assert fields["task"] == "multiple_choice" and fields["metrics"]["questions"] == 4
+    assert fields["metrics"]["chance"] == 0.5 and 0 <= fields["metrics"]["accuracy_over_unconditional"] <= 1
+    lines = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
+    assert [line["question"] for line in lines] == list("abcd")
+    right = [line["predictions"]["accuracy"] == line["answer"] for line in lines]
+    assert sum(right) / 4 == fields["metrics"]["accuracy"]

@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from common.errors import UserError
-from model.parameters import by_path
+from model.parameters import by_path, nested
 from training.checksums import checksums
 from training.step import Params, TrainState
 
@@ -139,6 +139,24 @@ class Checkpoints:
             raise UserError(f"{self.folder.parent} has no checkpoint yet; train it first")
         return found
 
+    def stored_params(self, abstract: Params, say: Callable[[str], None], step: int | None = None) -> Params | None:
+        """Those of abstract parameters that `step`, or the newest good checkpoint, holds, in the dtype they are stored in.
+
+        No array is read. None where there is no checkpoint.
+        """
+
+        def read(step: int) -> Params:
+            stored = by_path(self._stored(step, "params"))
+            return nested(
+                {
+                    path: jax.ShapeDtypeStruct(leaf.shape, stored[path].dtype, sharding=leaf.sharding)
+                    for path, leaf in by_path(abstract).items()
+                    if path in stored
+                }
+            )
+
+        return self._newest_good(read, say, only=step)
+
     def _newest_good(self, read, say, only: int | None = None, damaged: Path | None = None):
         bad: list[int] = []
         for step in reversed(self.steps()) if only is None else [only]:
@@ -182,12 +200,16 @@ class Checkpoints:
                 shutil.move(self.folder / str(step), next(name for name in names if not name.exists()))
         self._manager.reload()
 
+    def _stored(self, step: int, item: str):
+        """Orbax's record of the arrays of an item: their shapes and dtypes."""
+        return ocp.PyTreeCheckpointHandler().metadata(self.folder / str(step) / item).tree
+
     def _read(self, step: int, item: str, abstract, any_dtype: bool = False):
         """`item` of the checkpoint of `step`, in the shapes, dtypes and shardings of `abstract`.
 
         With `any_dtype` arrays come in the dtype they are stored in, as converted weights may be in bfloat16.
         """
-        arrays = ocp.PyTreeCheckpointHandler().metadata(self.folder / str(step) / item).tree
+        arrays = self._stored(step, item)
         stored = _describe(arrays)
         if any_dtype and stored.keys() == _describe(abstract).keys():
             abstract = jax.tree.map(

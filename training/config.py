@@ -17,6 +17,7 @@ from data.sources import split_sources
 from data.tokenizer import TokenizerConfig
 from data.word_text import WordsConfig
 from model import TransformerConfig
+from model.lora import LoraConfig
 from tasks import TASKS, CorruptionConfig, LossConfig
 from training.optimizer import OptimizerConfig
 from training.sharding import MeshConfig
@@ -41,17 +42,28 @@ class TrainingConfig:
     wandb_project: str
     word_vectors: str = ""
     patience: int = 0
+    epochs: int = 0
     layer_norms: bool = False
 
     def __post_init__(self):
-        require(self.patience >= 0, f"patience={self.patience} must not be negative")
         for field in dataclasses.fields(self):
-            if field.type is int and field.name != "patience":
+            if field.name in ("patience", "epochs"):
+                require(
+                    getattr(self, field.name) >= 0, f"{field.name}={getattr(self, field.name)} must not be negative"
+                )
+            elif field.type is int:
                 require(getattr(self, field.name) >= 1, f"{field.name}={getattr(self, field.name)} must be at least 1")
         require(
             self.batch_size % self.microbatches == 0,
             f"microbatches={self.microbatches} does not divide batch_size={self.batch_size}",
         )
+
+    def in_steps(self, steps_per_epoch: int) -> "TrainingConfig":
+        """The same with `epochs` put into steps, where they say how long the run is: each ends with an evaluation."""
+        if not self.epochs:
+            return self
+        each = {"eval_every": steps_per_epoch, "checkpoint_every": steps_per_epoch}
+        return dataclasses.replace(self, num_steps=self.epochs * steps_per_epoch, **each)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +77,7 @@ class RunConfig:
     data: DataConfig
     corruption: CorruptionConfig
     loss: LossConfig
+    lora: LoraConfig
     optimizer: OptimizerConfig
     training: TrainingConfig
     mesh: MeshConfig
@@ -87,7 +100,8 @@ class RunConfig:
         verb = "needs" if tells_classes else "has no use for"
         require(
             (self.model.head == "classes") == tells_classes,
-            f"task={self.task!r} {verb} model.head='classes'; configs/finetune/classification.py has what belongs to it",
+            f"task={self.task!r} {verb} model.head='classes'; "
+            f"configs/finetune/{self.task if tells_classes else 'classification'}.py has what belongs to it",
         )
         require(
             not (tells_classes and self.training.sample_prompts),
@@ -98,6 +112,21 @@ class RunConfig:
             f"init_from={self.init_from!r} and training.word_vectors={self.training.word_vectors!r} both say where the "
             "token embedding starts; leave one out",
         )
+        if self.lora.rank:
+            require(
+                not self.training.layer_norms,
+                "training.layer_norms is for layers that are trained in full; leave it False",
+            )
+            require(
+                self.init_from, f"lora.rank={self.lora.rank} adds to weights that are given; name them in init_from"
+            )
+            for name, whole in (("frozen", ()), ("layer_decay", 1.0)):
+                value = getattr(self.optimizer, name)
+                require(
+                    value == whole,
+                    f"optimizer.{name}={value!r} is for parameters that are trained in full, and with lora.rank="
+                    f"{self.lora.rank} only adapters are; lora.targets says of which",
+                )
         require(0 <= self.seed < 2**32, f"seed={self.seed} must be from 0 to {2**32 - 1}")
         require(
             self.data.sequence_length <= self.model.max_length,
@@ -175,10 +204,13 @@ def _fill_in(
         raise ConfigError(
             f"model.vocab_size={model['vocab_size']} is below the tokenizer's {pieces} pieces; raise it, or set None"
         )
+    fixed = TASKS[others["task"]].outputs if others["task"] in TASKS else None  # `RunConfig` tells of an unknown one
+    classes = fixed or classes
     if classes and model.get("num_classes", ...) is None:
         model["num_classes"] = classes
     elif classes and type(model.get("num_classes")) is int and model["num_classes"] != classes:
-        raise ConfigError(f"model.num_classes={model['num_classes']}, but the labels have {classes} classes; set None")
+        why = f"task={others['task']!r} has {fixed} output" if fixed else f"the labels have {classes} classes"
+        raise ConfigError(f"model.num_classes={model['num_classes']}, but {why}; set None")
     if model.get("max_length", ...) is None:
         model["max_length"] = others["data"].sequence_length
     if model.get("bidirectional_prefix", ...) is None:
@@ -233,7 +265,7 @@ def harmful_changes(before: Settings, after: Settings) -> list[str]:
     if not after.get("data.weights"):  # they go by the order of the sources
         harmless |= {"data.train", "data.valid"}  # where the text lies; what it is, its fingerprint tells
     if after.get("optimizer.schedule") in ("constant", "rsqrt"):
-        harmless.add("training.num_steps")  # the schedule does not look at the end
+        harmless |= {"training.num_steps", "training.epochs"}  # the schedule does not look at the end
     if not after.get("model.dropout"):
         harmless.add("training.microbatches")  # each of them has dropout masks of its own
     return [

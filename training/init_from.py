@@ -15,7 +15,7 @@ from tasks import TASKS, tasks_of
 from training.run_folder import RunFolder
 from training.settings import Settings, chosen_keys
 from training.sharding import MeshConfig
-from training.trained_model import load_model
+from training.trained_model import abstract_model, load_model
 
 # Settings of the network that are the new run's own.
 OWN = (
@@ -82,7 +82,9 @@ def inherit(settings: Settings, chosen: Collection[str], source: RunFolder) -> S
         f"init_from: the network in {source.path} is of the kind {network.network!r}, which task={task!r} does not train; "
         f"choose from: {', '.join(fits)}",
     )
-    own = (*OWN, *NEW_HEAD) if task in TASKS and TASKS[task].head == "classes" else OWN
+    own = OWN
+    if task in TASKS and TASKS[task].head == "classes":
+        own = (*OWN, *NEW_HEAD, *([] if TASKS[task].pooled else ["pooler"]))
     adjustable = [name for name in ADJUSTABLE if (network.position, name) != ("learned", "max_length")]
     theirs = {"model": dataclasses.asdict(network), "tokenizer": source.settings()["tokenizer"]}
     contradictions: list[str] = []
@@ -135,16 +137,7 @@ def read_init(path: str, config: TransformerConfig, mesh: MeshConfig, say: Calla
     """
     model = load_model(path, say, mesh=mesh)
     wanted, found = by_path(abstract_params(config)), by_path(model.params)
-    loaded = wanted.keys() & found.keys()
-    loaded = {
-        name for name in loaded if not name.startswith("head/classes/") or wanted[name].shape == found[name].shape
-    }
-    for name in sorted(loaded):
-        if wanted[name].shape != found[name].shape:
-            shapes = f"{list(found[name].shape)}, and this network's is {list(wanted[name].shape)}"
-            raise UserError(
-                f"init_from: {name} in {path} has the shape {shapes}; leave the model's settings as they are there"
-            )
+    loaded = _shared(path, wanted, found)
     say(f"parameters from {path}, step {model.step}:")
     groups = {"loaded": loaded, "new": wanted.keys() - loaded, "skipped": found.keys() - loaded}
     for title, names in groups.items():
@@ -152,3 +145,29 @@ def read_init(path: str, config: TransformerConfig, mesh: MeshConfig, say: Calla
         listed = "" if title == "loaded" or not names else f": {', '.join(sorted(names))}"
         say(f"    {title:<8}{len(names):4} arrays {size:>15,} parameters{listed}")
     return nested({name: found[name] for name in loaded})
+
+
+def abstract_init(path: str, config: TransformerConfig, mesh: MeshConfig, say: Callable[[str], None]) -> Params:
+    """Shapes, dtypes and shardings of what `read_init` gives; no array is read.
+
+    Raises:
+        UserError: as `read_init`.
+    """
+    found = by_path(abstract_model(path, say, mesh))
+    return nested({name: found[name] for name in _shared(path, by_path(abstract_params(config)), found)})
+
+
+def _shared(path: str, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> set[str]:
+    """The names of the arrays that both have; a head for other classes is not the same."""
+    shared = {
+        name
+        for name in wanted.keys() & found.keys()
+        if not name.startswith("head/classes/") or wanted[name].shape == found[name].shape
+    }
+    for name in sorted(shared):
+        if wanted[name].shape != found[name].shape:
+            shapes = f"{list(found[name].shape)}, and this network's is {list(wanted[name].shape)}"
+            raise UserError(
+                f"init_from: {name} in {path} has the shape {shapes}; leave the model's settings as they are there"
+            )
+    return shared

@@ -1,6 +1,5 @@
 """How much of the learning rate each parameter gets: none where it is frozen, less in lower layers where that is asked for."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import optax
 
 from common.errors import require
-from model.parameters import STACKED, by_path, parameter_path
+from model.parameters import STACKED, by_path, find, parameter_path
 
 
 def layer_rates(params: Any, frozen: Sequence[str] = (), layer_decay: float = 1.0) -> Any:
@@ -24,37 +23,20 @@ def layer_rates(params: Any, frozen: Sequence[str] = (), layer_decay: float = 1.
     Raises:
         ConfigError: an expression that is none, that matches nothing, or with which all is frozen.
     """
-    patterns = []
-    for pattern in frozen:
-        try:
-            patterns.append(re.compile(pattern))
-        except re.error as error:
-            require(False, f"optimizer.frozen: {pattern!r} is no regular expression ({error})")
     leaves = by_path(params)
+    is_frozen = find(leaves, frozen, "optimizer.frozen")
     depth = max((leaf.shape[0] for path, leaf in leaves.items() if STACKED in path), default=0)
-    matched = set()
-
-    def rate(path: str, exponent: int) -> float:
-        found = [pattern for pattern in patterns if pattern.search(path)]
-        matched.update(found)
-        return 0.0 if found else layer_decay**exponent
 
     def rates(path, leaf) -> np.ndarray:
         path = parameter_path(path)
         if STACKED in path:
-            size, (stack, name) = leaf.shape[0], path.split(STACKED, 1)
-            values = [rate(f"{stack}{STACKED}{layer}/{name}", size - layer) for layer in range(size)]
+            exponents = range(leaf.shape[0], 0, -1)
         else:
-            values = [rate(path, depth + 1 if "embedding" in path else 0)]
-        return np.array(values, np.float32).reshape(-1, *[1] * (leaf.ndim - 1))
+            exponents = [depth + 1 if "embedding" in path else 0]
+        values = np.where(is_frozen[path], 0, layer_decay ** np.array(exponents, float))
+        return values.astype(np.float32).reshape(-1, *[1] * (leaf.ndim - 1))
 
     tree = jax.tree_util.tree_map_with_path(rates, params)
-    for pattern in patterns:
-        require(
-            pattern in matched,
-            f"optimizer.frozen: {pattern.pattern!r} matches no parameter; they have names such as "
-            f"{', '.join(path.replace(STACKED, STACKED + '0/') for path in list(leaves)[:3])}",
-        )
     require(any(rates.any() for rates in jax.tree.leaves(tree)), "optimizer.frozen: nothing is left to train")
     return tree
 

@@ -12,6 +12,7 @@ from data.batches import TrainBatches
 from data.config import ON_END
 from data.corpus import Corpus, mixture
 from tasks import TASKS
+from training.base_weights import BaseWeights
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
 from training.display import Display
@@ -21,7 +22,7 @@ from training.hardware import describe_devices, peak_flops
 from training.init_from import read_init
 from training.layer_rates import layer_rates
 from training.metrics_writer import MetricsWriter
-from training.model_size import count_parameters, flops_per_token
+from training.model_size import count_parameters, describe_adapters, flops_per_token, untrained
 from training.monitor import Monitor
 from training.optimizer import make_optimizer, make_schedule
 from training.plot import plot_losses
@@ -52,6 +53,7 @@ SHOWN = {
     "macro_f1": "macro F1 {:.3f}",
     "reward_accuracy": "reward accuracy {:.3f}",
     "margin": "margin {:.3f} nats",
+    "span_accuracy": "span accuracy {:.3f}",
 }
 
 
@@ -88,11 +90,21 @@ class Trainer:
         self._take(corpus)
         if not ON_END[config.data.on_end]:
             training = dataclasses.replace(training, num_steps=self._steps_of_one_epoch())
-            self.config = config = dataclasses.replace(config, training=training)
+        training = training.in_steps(self.batches.steps_per_epoch)
+        self.config = config = dataclasses.replace(config, training=training)
         self.optimizer = make_optimizer(config.optimizer, training.num_steps)
-        self.abstract = abstract_state(config.model, self.optimizer, config.seed, self.mesh)
+        self.base = BaseWeights(config, folder, self.mesh, display.say)
+        state = (config.model, self.optimizer, config.seed, self.mesh, config.lora, self.base.abstract)
+        self.abstract = abstract_state(*state)
         self.train_step = make_train_step(
-            config.model, task, config.loss, self.optimizer, training.microbatches, self.mesh, training.layer_norms
+            config.model,
+            task,
+            config.loss,
+            self.optimizer,
+            training.microbatches,
+            self.mesh,
+            training.layer_norms,
+            config.lora,
         )
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints)
         self.peak_flops, self.peak_flops_source = peak_flops()
@@ -116,6 +128,9 @@ class Trainer:
             self._take(add_reference(*reference, self.display.say))
         state = self.checkpoints.restore(self.abstract, self.display.warn, self.init) or self.init()
         start = int(state.step)
+        if self.base.values:
+            with self._saving():
+                self.base.keep()
         self._describe()
         if start:
             self.display.say(f"resuming at step {start} of {num_steps}")
@@ -132,7 +147,7 @@ class Trainer:
         self.display.say(
             f"done: {self.folder.path} (newest step {end}, best step {best}, {self.epochs(end)}, curve in loss.png)"
         )
-        samples = self.write_samples(state.params)
+        samples = self.write_samples(self.base.merged(state.params))
         if jax.process_index() == 0:
             for sample in samples:
                 print(sample, end="\n\n")
@@ -149,7 +164,7 @@ class Trainer:
     def init(self) -> TrainState:
         """The state of a new run: at random, but for what is given to start from."""
         config, given, shardings = self.config, {}, shardings_of(self.abstract)
-        if config.init_from:
+        if config.init_from and not config.lora.rank:
             given = read_init(config.init_from, config.model, config.mesh, self.display.say)
         elif self.token_embedding is not None:
             table, place = self.token_embedding, shardings.params["token_embedding"]["embedding"]
@@ -158,7 +173,7 @@ class Trainer:
             }
 
         def init(given: Params) -> TrainState:
-            return init_state(config.model, self.optimizer, config.seed, given)
+            return init_state(config.model, self.optimizer, config.seed, given, config.lora, self.base.abstract)
 
         return jax.jit(init, out_shardings=shardings)(given)
 
@@ -175,12 +190,14 @@ class Trainer:
             trace,
         ):
             began = time.perf_counter()
-            step_function = compile_train_step(self.train_step, self.abstract, self.batch(start, training.batch_size))
+            step_function = compile_train_step(
+                self.train_step, self.abstract, self.batch(start, training.batch_size), self.base.abstract
+            )
             self.display.say(f"compiled in {time.perf_counter() - began:.1f} s")
             self.display.start(start, training.num_steps)
             monitor.start()
             for step, batch in enumerate(batches, start + 1):
-                state, metrics = trace(step, step_function, state, batch)
+                state, metrics = trace(step, step_function, state, batch, self.base.values)
                 monitor.add(step, metrics)
                 last = step == training.num_steps
                 valid_loss = None
@@ -222,7 +239,7 @@ class Trainer:
         """Starts to save `state`, which must give a finite loss: on some of the next rows, where it was not evaluated."""
         if valid_loss is None:
             step = int(state.step)
-            loss = self.evaluate.batch_loss(state.params, self.batch(step, self.microbatch))
+            loss = self.evaluate.batch_loss(self.base.merged(state.params), self.batch(step, self.microbatch))
             monitor.require_finite(step, {"loss of the next step": loss})
         with self._saving():
             self.checkpoints.save(state, valid_loss)
@@ -233,8 +250,8 @@ class Trainer:
 
     def _evaluate(self, state: TrainState, writer: MetricsWriter, monitor: Monitor) -> float:
         """Measures and reports the validation loss of `state`, and shows samples. Returns the loss."""
-        step = int(state.step)
-        values = self.evaluate(state.params)
+        step, weights = int(state.step), self.base.merged(state.params)
+        values = self.evaluate(weights)
         monitor.require_finite(step, {"validation loss": values["loss"]})
         writer.write(step, "valid", values)
         shown = ", ".join(form.format(values[name]) for name, form in SHOWN.items() if name in values)
@@ -243,7 +260,7 @@ class Trainer:
             f"{name.partition('/')[2]} {bits:.3f}" for name, bits in values.items() if name.startswith("bits_per_byte/")
         )
         self.display.say(report + (f" ({by_source})" if by_source else ""))
-        samples = self.write_samples(state.params)
+        samples = self.write_samples(weights)
         writer.write_samples(step, samples)
         if step < self.config.training.num_steps:  # the last ones are printed at the end
             for sample in samples:
@@ -302,8 +319,8 @@ class Trainer:
     def flops_per_token(self) -> float:
         """Floating-point operations to train on a token of a full row."""
         lengths = {name: array.shape[-1] for name, array in self.batches(0, slice(1)).items()}
-        params, source_length = self.abstract.params, lengths.get("encoder_inputs", 0)
-        return flops_per_token(self.config.model, params, lengths["inputs"], source_length)
+        source_length, fixed = lengths.get("encoder_inputs", 0), untrained(self.base.abstract, self.abstract.params)
+        return flops_per_token(self.config.model, self.base.shapes, lengths["inputs"], source_length, fixed)
 
     def _describe(self) -> None:
         """Says what is about to happen: devices, mesh, parameters, data."""
@@ -311,9 +328,11 @@ class Trainer:
         mesh = " ".join(f"{axis}={size}" for axis, size in self.mesh.shape.items())
         speed = f"{self.peak_flops / 1e12:.3g} TFLOP/s each ({self.peak_flops_source})"
         say(f"devices: {describe_devices()}, {speed}; mesh: {mesh}")
-        counts = count_parameters(self.abstract.params)
+        counts = count_parameters(self.base.shapes)
         parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         say(f"parameters: {sum(counts.values()):,} ({parts}); computed in {config.model.dtype}")
+        if config.lora.rank:
+            say(describe_adapters(self.abstract.params, sum(counts.values())))
         if config.optimizer.frozen:
             rates = layer_rates(self.abstract.params, config.optimizer.frozen)
             learning = jax.tree.map(lambda leaf, rate: leaf.size * (rate > 0).mean(), self.abstract.params, rates)

@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from common.errors import UserError, require
+from data.config import DataConfig
 from data.corpus import EncodedText
 from data.document import Document
 from data.encoded import decoded_sizes
@@ -18,6 +19,7 @@ from data.skipped import tell_skipped
 from data.tokenizer import Tokenizer
 from metrics import bootstrap, by_class, classification_averages, confusion, language_model_metrics
 from tasks import TASKS, tasks_of
+from training.answer_figures import of_answers
 from training.config import RunConfig, build_config
 from training.evaluation import DocumentSums, Evaluator, Tell, all_answers, make_evaluator
 from training.reference import add_reference, ask_reference
@@ -39,7 +41,7 @@ class Measurement:
         intervals: 95 % intervals of the figures, from the bootstrap over documents; some may have none.
         per_class: where there are classes, precision, recall, F1 and the number of examples of each.
         confusion_matrix: then, examples of each class (rows) by what they were taken for (columns).
-        predictions: then, of each example its text, label, prediction and the probability of that.
+        predictions: of each example its text, label, prediction and the probability of that, or what else its task tells.
     """
 
     task: str
@@ -54,11 +56,12 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What is measured: texts by source, and where they have labels their documents, and the classes' names."""
+    """What is measured: texts by source, and of examples they themselves and the classes' names; and the settings of it."""
 
     texts: Mapping[str, EncodedText]
     documents: Mapping[str, Sequence[Document]] = dataclasses.field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    data: DataConfig | None = None
 
 
 def measure_run(
@@ -160,8 +163,9 @@ def _of_preferences(
 
 FIGURES = {
     "classification": _of_classes,
+    "question_answering": of_answers,
     "dpo": _of_preferences,
-}  # by the task; of all others, those of a language model
+}  # of all other tasks, a language model's
 
 
 def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tuple[RunConfig, Tokenizer]:
@@ -178,7 +182,7 @@ def _config(folder: RunFolder, task: str | None, data: Mapping[str, Any]) -> tup
         "task": task or settings["task"],
         "model": settings["model"]
         | {"max_length": model.max_length},  # it may follow from the length of the run's rows
-        "data": settings["data"] | data,
+        "data": settings["data"] | data | ({"folds": 0} if "valid" in data else {}),
         "mesh": {"data": -1, "fsdp": 1, "tensor": 1},
     }
     classes = len(folder.classes()) or None
@@ -192,7 +196,7 @@ def _read(config: RunConfig, tokenizer: Tokenizer, classes: tuple[str, ...], say
     else:
         texts, skipped = load_texts(config.data, tokenizer)
     tell_skipped(skipped, lambda message: say(f"warning: {message}"))
-    return Subject(texts, documents, classes)
+    return Subject(texts, documents, classes, config.data)
 
 
 def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer, mesh: Mesh, rows: int) -> Subject:
@@ -212,7 +216,7 @@ def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer, mesh: Mesh,
         raise UserError(f"the text that {folder.path} was trained on has changed since; bring it back, or {remedy}")
     if TASKS[config.task].has_reference:
         corpus = add_reference(config, corpus, folder, mesh, rows, lambda line: None)
-    return Subject(corpus.valid, corpus.valid_documents, corpus.classes)
+    return Subject(corpus.valid, corpus.valid_documents, corpus.classes, config.data)
 
 
 def _intervals(

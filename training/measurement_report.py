@@ -54,18 +54,19 @@ def print_tables(measured: Measurement) -> None:
 
 
 def write_predictions(measured: Measurement, folder: Path) -> list[Path]:
-    """predictions.jsonl and confusion.png in the folder, where there are classes; the files that were written.
+    """predictions.jsonl in the folder, where there are some, and of classes confusion.png; the files that were written.
 
     Raises:
         UserError: the folder cannot be written.
     """
     if not measured.predictions:
         return []
-    paths = [folder / "predictions.jsonl", folder / "confusion.png"]
+    paths = [folder / name for name in ("predictions.jsonl", *(["confusion.png"] if measured.per_class else []))]
     lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in measured.predictions)
     try:
         write_whole(paths[0], "".join(lines))
-        plot_confusion(measured.confusion_matrix, list(measured.per_class), paths[1])
+        if measured.per_class:
+            plot_confusion(measured.confusion_matrix, list(measured.per_class), paths[1])
     except OSError as error:
         raise UserError(f"cannot write in {folder} ({error.strerror or error}); give another --out") from error
     return paths

@@ -2,8 +2,9 @@
 
 import math
 import re
+from collections.abc import Collection
 
-from model import TransformerConfig
+from model import TransformerConfig, lora
 from model.parameters import by_path
 
 # The part of the network that a parameter belongs to: the first word that its path contains.
@@ -32,17 +33,38 @@ def count_parameters(params) -> dict[str, int]:
     return counts
 
 
-def flops_per_token(config: TransformerConfig, params, length: int, source_length: int = 0) -> float:
+def describe_adapters(params, total: int) -> str:
+    """A line on what a LoRA run trains of a network of `total` parameters, real or abstract."""
+    sizes = {path: math.prod(leaf.shape) for path, leaf in by_path(params).items()}
+    kernels = sorted(path.removesuffix(f"/{lora.A}") for path in sizes if path.endswith(f"/{lora.A}"))
+    in_full = [path for path in sizes if not path.endswith((f"/{lora.A}", f"/{lora.B}"))]
+    learning = sum(sizes.values())
+    parts = f"adapters beside {', '.join(kernels)}" + (f"; in full {', '.join(in_full)}" if in_full else "")
+    return f"of the parameters {learning:,} learn, {learning / total:.2%} as many: {parts}"
+
+
+def untrained(base, params) -> set[str]:
+    """The paths of those arrays of `base` that have no adapters in `params`, so that no gradient of theirs is computed."""
+    return by_path(base).keys() - {path.rpartition("/")[0] for path in by_path(params)}
+
+
+def flops_per_token(
+    config: TransformerConfig, params, length: int, source_length: int = 0, untrained: Collection[str] = ()
+) -> float:
     """Floating-point operations to train on a token: 6 for each weight of a product that it meets, 12 N H for each key.
+
+    4 for a weight in `untrained`, whose gradient is not computed.
 
     The mean over a full row: of `length` tokens and, in an encoder-decoder, the `source_length` that its encoder reads. As in
     PaLM (Chowdhery et al. 2022, arXiv:2204.02311, appendix B), look-ups and biases are not counted, and every key is.
     """
     both = config.network == "encoder-decoder"
     read = source_length if both else length  # by the encoder
-    products = length * config.vocab_size * config.embed_dim * (config.tie_embeddings and config.gives_tokens)
+    products = 0.0  # of weights and tokens, each counted as often as it is computed with
     for name, leaf in by_path(params).items():
-        if name.endswith("/kernel") and not name.startswith("pooler/"):
-            products += (read if OF_THE_ENCODER.search(name) else length) * math.prod(leaf.shape)
+        is_output = name == "token_embedding/embedding" and config.tie_embeddings and config.gives_tokens
+        if is_output or (name.endswith("/kernel") and not name.startswith("pooler/")):
+            times = 4.0 if name in untrained else 6.0
+            products += times * (read if OF_THE_ENCODER.search(name) else length) * math.prod(leaf.shape)
     keys = config.encoder_layers * read**2 + config.decoder_layers * length * (length + both * read)
-    return (6.0 * products + 12.0 * config.num_heads * config.head_dim * keys) / (length + both * read)
+    return (products + 12.0 * config.num_heads * config.head_dim * keys) / (length + both * read)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from common.errors import choose, require
+from model import lora
 from model.parameters import parameter_path
 from training.layer_rates import with_layer_rates
 from training.skipping import skip_steps
@@ -96,9 +97,8 @@ def make_schedule(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
 
 def decay_mask(params):
     """True for each parameter that weight decay applies to: matrices and embeddings, not norms' scales nor biases."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: parameter_path(path).endswith(("kernel", "embedding")), params
-    )
+    matrices = ("kernel", "embedding", lora.A, lora.B)
+    return jax.tree_util.tree_map_with_path(lambda path, _: parameter_path(path).endswith(matrices), params)
 
 
 def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:

@@ -20,7 +20,7 @@ from training.display import Display, duration
 from training.hardware import KINDS, Kind, device_memory, find_kind
 from training.init_from import settle
 from training.loop import Trainer
-from training.model_size import count_parameters
+from training.model_size import count_parameters, describe_adapters
 from training.run_folder import RunFolder
 from training.settings import load_settings
 from training.sharding import batch_divisor
@@ -94,7 +94,7 @@ def plan(trainer: Trainer, devices: Devices, mfu: float) -> Iterator[str]:
     `mfu`: the share of their peak FLOP/s that devices which are not here are assumed to reach.
     """
     config, training = trainer.config, trainer.config.training
-    params = trainer.abstract.params
+    params, base = trainer.abstract.params, trainer.base.abstract
     mesh = " ".join(f"{axis}={size}" for axis, size in trainer.mesh.shape.items())
     yield f"{trainer.mesh.size} x {devices.name if devices.kind else jax.devices()[0].device_kind}, mesh {mesh}"
     yield ""
@@ -107,7 +107,7 @@ def plan(trainer: Trainer, devices: Devices, mfu: float) -> Iterator[str]:
                 _spans(leaf.sharding) or "-",
                 _size(_bytes_a_device(leaf)),
             )
-            for path, leaf in by_path(params).items()
+            for path, leaf in (by_path(base) | by_path(params)).items()
         ),
     )
     yield ""
@@ -115,10 +115,13 @@ def plan(trainer: Trainer, devices: Devices, mfu: float) -> Iterator[str]:
     limit = devices.kind.memory if devices.kind else device_memory()
     memory, step = _compile(trainer, config.model.remat, training.microbatches)
     rows = training.batch_size // training.microbatches // batch_divisor(trainer.mesh)
-    yield f"parameters: {sum(count_parameters(params).values()):,}, {_size(_bytes_a_device(params))} a device"
+    total = sum(count_parameters(trainer.base.shapes).values())
+    yield f"parameters: {total:,}, {_size(_bytes_a_device((base, params)))} a device"
+    if config.lora.rank:
+        yield describe_adapters(params, total)
     yield f"optimizer state: {_size(_bytes_a_device(trainer.abstract.optimizer))} a device"
     yield f"gradients: {_size(_bytes_a_device(params))} a device"
-    rest = max(0, memory - _bytes_a_device(trainer.abstract) - _bytes_a_device(params))
+    rest = max(0, memory - _bytes_a_device((base, trainer.abstract, params)))
     yield f"activations and other buffers: {_size(rest)} a device, for {rows} rows at once"
     yield f"most at once: {_size(memory)} a device, which has {_size(limit)}: " + (
         "fits" if memory <= limit else "does not fit; " + _what_fits(trainer, limit)
@@ -144,20 +147,24 @@ def plan(trainer: Trainer, devices: Devices, mfu: float) -> Iterator[str]:
             f"time: {duration(seconds * steps)} without evaluations: {TIMED_STEPS} steps took {seconds:.3g} s each, "
             f"{reached:.0%} of {_amount(trainer.peak_flops)}FLOP/s a device"
         )
-    saved = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(trainer.abstract))
+    saved, once = (
+        sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)) for tree in (trainer.abstract, base)
+    )
     kept = min(training.keep_checkpoints + 1, math.ceil(steps / training.checkpoint_every))
     yield (
         f"checkpoints: {_size(saved)} each, one every {training.checkpoint_every:,} steps or fewer; "
         f"up to {_size(kept * saved)} are kept"
+        f"{f', and {_size(once)} of weights that stay as they are' if once else ''}"
     )
 
 
 def _compile(trainer: Trainer, remat: str, microbatches: int) -> tuple[int, jax.stages.Compiled]:
     """The step with other settings than the run's, and the bytes that a device holds at most while it runs."""
     config = trainer.config
-    model = dataclasses.replace(config.model, remat=remat)
-    step = make_train_step(model, TASKS[config.task], config.loss, trainer.optimizer, microbatches, trainer.mesh)
-    compiled = compile_train_step(step, trainer.abstract, trainer.batch(0, config.training.batch_size))
+    model, task = dataclasses.replace(config.model, remat=remat), TASKS[config.task]
+    step = make_train_step(model, task, config.loss, trainer.optimizer, microbatches, trainer.mesh, lora=config.lora)
+    batch = trainer.batch(0, config.training.batch_size)
+    compiled = compile_train_step(step, trainer.abstract, batch, trainer.base.abstract)
     used = compiled.memory_analysis()
     outputs = used.output_size_in_bytes - used.alias_size_in_bytes  # what does not lie where the state lay
     return used.argument_size_in_bytes + outputs + used.temp_size_in_bytes, compiled
@@ -186,7 +193,7 @@ def _time(trainer: Trainer, step: jax.stages.Compiled) -> float:
     """Seconds of a step, the first one left out."""
     state, began = trainer.init(), 0.0
     for number in range(TIMED_STEPS + 1):
-        state, metrics = step(state, trainer.batch(number, trainer.config.training.batch_size))
+        state, metrics = step(state, trainer.batch(number, trainer.config.training.batch_size), trainer.base.values)
         jax.block_until_ready(metrics)
         began = began or time.perf_counter()
     return (time.perf_counter() - began) / TIMED_STEPS

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from common.errors import ConfigError, require
+from model import lora
 from model.parameters import by_path, parameter_path
 
 MESH_AXES = ("data", "fsdp", "tensor")
@@ -32,6 +33,7 @@ MESH_OF = {
     "type": None,
     "bucket": None,
     "classes": None,
+    "rank": None,
 }
 
 # The end of a parameter's path -> its logical axes. Exactly one row must match.
@@ -101,11 +103,14 @@ def _describe(sizes) -> str:
 
 
 def logical_axes(path: str) -> tuple[str, ...]:
-    """The logical axes of the parameter at `path`.
+    """The logical axes of the parameter at `path`; those of an adapter are its kernel's, and "rank".
 
     Raises:
         KeyError: no row of the table matches, or several do.
     """
+    kernel, _, name = path.rpartition("/")
+    if name in (lora.A, lora.B):
+        return lora.factors(kernel, logical_axes(kernel), "rank")[name]
     rows = [axes for pattern, axes in PARAMETER_AXES if re.search(rf"(^|/){pattern}$", path)]
     if len(rows) != 1:
         raise KeyError(f"{path} matches {len(rows)} rows of PARAMETER_AXES; it must match one")
@@ -133,6 +138,16 @@ def parameter_shardings(mesh: Mesh, params):
         return NamedSharding(mesh, PartitionSpec(*(MESH_OF[axis] for axis in axes)))
 
     return jax.tree_util.tree_map_with_path(sharding, params)
+
+
+def on_mesh(mesh: Mesh, shapes):
+    """Abstract parameters with the shardings they have on the mesh.
+
+    Raises:
+        ConfigError: an axis that the mesh does not divide.
+    """
+    shardings = parameter_shardings(mesh, shapes)
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, shardings)
 
 
 def optimizer_shardings(mesh: Mesh, optimizer_state, params, shardings):

@@ -9,6 +9,8 @@ import optax
 from jax.sharding import Mesh
 
 from model import Output, Tokens, Transformer, TransformerConfig
+from model import lora as adapters
+from model.lora import LoraConfig
 from model.parameters import Params, by_path, init_params, nested
 from tasks import LossConfig, Task
 from training.layer_norms import layer_norms
@@ -16,6 +18,7 @@ from training.optimizer import decay_mask
 from training.sharding import constrain_batch, gather_tables, optimizer_shardings, parameter_shardings, replicated
 
 Batch = dict[str, jax.Array]
+IN_FULL = LoraConfig()  # no adapters
 
 
 @jax.tree_util.register_dataclass
@@ -25,7 +28,7 @@ class TrainState:
 
     Attributes:
         step: int32 scalar, steps done; also the number of the batch that comes next.
-        params: float32, nested dicts.
+        params: float32, nested dicts: the network's or, with LoRA, what is trained beside a base.
         optimizer: Optax's state.
         key: uint32, the run's random key (`jax.random.key_data`); the randomness of a step is `fold_in(key, step)`.
     """
@@ -39,16 +42,18 @@ class TrainState:
 class MeshedNetwork:
     """The network over a mesh, as tasks call it (`tasks.task.Apply`).
 
-    Reads `inputs`, `positions` and `segment_ids` [B, T] of the batch; `prefix`, and `encoder_inputs`, `encoder_positions` and
-    `encoder_segment_ids` [B, S], where it has them.
+    Reads `inputs`, `positions` and `segment_ids` [B, T] of the batch; where it has them `prefix`, `types` (if the network tells
+    some apart), and `encoder_inputs`, `encoder_positions` and `encoder_segment_ids` [B, S].
     """
 
     def __init__(self, config: TransformerConfig, mesh: Mesh):
         self._network, self._mesh = Transformer(config, constrain_batch(mesh)), mesh
+        self._has_types = config.num_token_types > 1
 
     def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> Output:
         rngs = {} if key is None else {"dropout": key}
-        tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], prefix=batch.get("prefix"))
+        types = batch.get("types") if self._has_types else None
+        tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], types, batch.get("prefix"))
         source = None
         if "encoder_inputs" in batch:
             source = Tokens(batch["encoder_inputs"], batch["encoder_positions"], batch["encoder_segment_ids"])
@@ -64,24 +69,35 @@ def init_state(
     optimizer: optax.GradientTransformation,
     seed: int,
     given: Params | None = None,
+    lora: LoraConfig = IN_FULL,
+    base: Params | None = None,
 ) -> TrainState:
-    """The state of step 0; the parameters that are `given`, all or some, start there, and the others at random."""
+    """The state of step 0; the parameters that are `given`, all or some, start there, and the others at random.
+
+    Those in `base`, of which shapes are enough, are no part of the state: adapters are, as `lora` says.
+    """
     init_key, step_key = jax.random.split(jax.random.key(seed))
     params = init_params(config, init_key)
     start = by_path(given or {})
     params = nested({path: start.get(path, leaf).astype(leaf.dtype) for path, leaf in by_path(params).items()})
+    params = adapters.trainable(params, base or {}, lora, init_key)
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), jax.random.key_data(step_key))
 
 
 def abstract_state(
-    config: TransformerConfig, optimizer: optax.GradientTransformation, seed: int, mesh: Mesh
+    config: TransformerConfig,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    mesh: Mesh,
+    lora: LoraConfig = IN_FULL,
+    base: Params | None = None,
 ) -> TrainState:
-    """Shapes, dtypes and shardings of the state; nothing is allocated.
+    """Shapes, dtypes and shardings of the state that `init_state` gives; nothing is allocated.
 
     Raises:
         ConfigError: an axis that the mesh does not divide.
     """
-    return lay_out(jax.eval_shape(lambda: init_state(config, optimizer, seed)), mesh)
+    return lay_out(jax.eval_shape(lambda: init_state(config, optimizer, seed, None, lora, base)), mesh)
 
 
 def lay_out(shapes: TrainState, mesh: Mesh) -> TrainState:
@@ -123,8 +139,9 @@ def make_train_step(
     microbatches: int,
     mesh: Mesh,
     with_layer_norms: bool = False,
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
-    """The pure step `(state, batch) -> (state, metrics)`.
+    lora: LoraConfig = IN_FULL,
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """The pure step `(state, batch) -> (state, metrics)`; with LoRA `(state, batch, base)`, of which the base never changes.
 
     The batch is taken in `microbatches` parts, one after the other; their gradients of summed losses are added and divided
     by the summed weights once, so the result does not depend on the cut. Metrics are float32 scalars: "loss" (mean
@@ -133,22 +150,26 @@ def make_train_step(
     """
     apply = MeshedNetwork(model, mesh)
 
-    def objective(params, batch, key):
-        return jax.tree.map(jnp.sum, task.loss(apply, params, batch, key, loss_config))
+    def objective(params, base, batch, key):
+        weights = adapters.merge(base, params, lora)
+        return jax.tree.map(jnp.sum, task.loss(apply, weights, batch, key, loss_config))
 
-    def train_step(state: TrainState, batch: Batch):
+    def train_step(state: TrainState, batch: Batch, base: Params | None = None):
+        base = base or {}
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
 
         def accumulate(total, part):
             microbatch, index = part
             dropout_key = jax.random.fold_in(key, index) if model.dropout else None
-            (_, sums), gradients = jax.value_and_grad(objective, has_aux=True)(state.params, microbatch, dropout_key)
+            (_, sums), gradients = jax.value_and_grad(objective, has_aux=True)(
+                state.params, base, microbatch, dropout_key
+            )
             return jax.tree.map(jnp.add, total, (gradients, sums)), None
 
         # Row r goes to microbatch r mod M: so every device has rows in each microbatch.
         parts = jax.tree.map(lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1), batch)
         first = jax.tree.map(lambda x: x[0], parts)
-        _, sums = jax.eval_shape(objective, state.params, first, None)
+        _, sums = jax.eval_shape(objective, state.params, base, first, None)
         total = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (state.params, sums))
         (gradients, sums), _ = jax.lax.scan(accumulate, total, (parts, jnp.arange(microbatches)))
         weight = jnp.maximum(sums["weight"], 1)
@@ -182,8 +203,11 @@ def make_eval_step(
     return eval_step
 
 
-def compile_train_step(train_step, state: TrainState, batch: Batch):
-    """`train_step` compiled for the shardings of `state` and `batch` (abstract or real), the state's buffers donated."""
+def compile_train_step(train_step, state: TrainState, batch: Batch, base: Params | None = None):
+    """`train_step` compiled for the shardings of its arguments (abstract or real), the state's buffers donated.
+
+    It takes as many arguments as are given here.
+    """
     mesh = batch["inputs"].sharding.mesh
     jitted = jax.jit(train_step, donate_argnums=0, out_shardings=(shardings_of(state), replicated(mesh)))
-    return jitted.lower(state, batch).compile()
+    return jitted.lower(state, batch, *([] if base is None else [base])).compile()

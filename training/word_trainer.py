@@ -1,5 +1,6 @@
 """A run of skip-gram: batches in, steps, checkpoints and reports out; and the word vectors of a run's folder."""
 
+import dataclasses
 import functools
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,15 +34,17 @@ class WordTrainer:
         Raises:
             ConfigError: the mesh cannot be made here, or does not divide the vectors or the batch.
         """
-        self.config, self.text, self.folder, self.display = config, text, folder, display
+        self.text, self.folder, self.display = text, folder, display
         self.mesh = make_mesh(config.mesh)
         self.batch_size, parts = config.training.batch_size, batch_divisor(self.mesh)
         require(
             self.batch_size % parts == 0,
             f"training.batch_size={self.batch_size} must be a multiple of the {parts} devices along mesh.data and mesh.fsdp",
         )
-        self.optimizer = make_optimizer(config.optimizer, config.training.num_steps)
         self.batches = PairBatches(text, config.words, self.batch_size, config.seed)
+        training = config.training.in_steps(self.batches.steps_per_epoch)
+        self.config = config = dataclasses.replace(config, training=training)
+        self.optimizer = make_optimizer(config.optimizer, config.training.num_steps)
         self.init, self.abstract = abstract_skip_gram(config, len(text.words), self.mesh)
         self.checkpoints = Checkpoints(folder.checkpoints, config.training.keep_checkpoints)
 

@@ -37,12 +37,14 @@ class Pieces:
         labels: what is to be learned of each example as a whole, [examples] or [examples, ...]; None: nothing.
         marks: of each example, what is to be learned at each of its tokens and at the end of text behind them; None: nothing.
         cut: how many examples lost tokens, since a row is too short for them.
+        owners: of each, the number of the example that it is a part of, where one makes several; None: one each.
     """
 
     tokens: Sequence[Sequence[int]]
     labels: np.ndarray | None = None
     marks: Sequence[Sequence[int]] | None = None
     cut: int = 0
+    owners: Sequence[int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,18 +54,21 @@ class Form:
     Attributes:
         fields: the names of what is read of a row; each stands in the column that the setting `data.NAME_field` names.
         check: (values as they were read, settings) -> the same as the form has them. Raises UserError, without the place.
-        text: (values) -> the example as one text, which decides the side of the split.
-        encode: (examples, tokenizer, classes, settings) -> their tokens, each shorter than `data.sequence_length`.
+        text: (values) -> the example as one text.
+        encode: (examples, tokenizer, classes, settings) -> their tokens, each shorter than `data.sequence_length`; None: none
+            is trained on.
         classes: (values) -> the classes that an example names; None: there are none to be told apart.
         builtin: (source, settings) -> the document and the values of each example of `builtin:NAME`; None: there are none.
+        key: (values) -> what decides the side of the split; None: the text does.
     """
 
     fields: tuple[str, ...]
     check: Callable[[Mapping[str, Any], "DataConfig"], Mapping[str, Any]]
     text: Callable[[Mapping[str, Any]], str]
-    encode: Callable[[Sequence[Example], Tokenizer, Sequence[str], "DataConfig"], Pieces]
+    encode: Callable[[Sequence[Example], Tokenizer, Sequence[str], "DataConfig"], Pieces] | None = None
     classes: Callable[[Mapping[str, Any]], Sequence[str]] | None = None
     builtin: Callable[[str, "DataConfig"], Iterator[tuple[Document, Mapping[str, Any]]]] | None = None
+    key: Callable[[Mapping[str, Any]], str] | None = None
 
 
 def cut_to_rows(tokens: Sequence[Sequence[int]], sequence_length: int) -> tuple[list[Sequence[int]], int]:

@@ -9,6 +9,7 @@ from common.errors import ConfigError
 from data.tokenizer import TokenizerConfig, train
 from generation.config import GenerationConfig
 from generation.flags import Help, add_options
+from generation.flags import parse as read_flags
 from generation.options import OPTIONS, configure, defaults, show_value
 
 
@@ -63,3 +64,12 @@ def test_help_tells_each_default_as_it_is_typed():
     for name, value in defaults().items():
         if show_value(value):
             assert f"(default: {show_value(value)})" in words.rpartition(f" --{name} ")[2].partition(" --")[0]
+
+
+def test_a_text_is_asked_about_and_nothing_is_written():
+    flags, given = read_flags(["--ckpt", "x", "--prompt", "Who?", "--context", "He."], "")
+    assert (flags.context, flags.prompt, given) == ("He.", ["Who?"], {})
+    with pytest.raises(ConfigError, match="--context means nothing without --prompt"):
+        read_flags(["--ckpt", "x", "--context", "He."], "")
+    with pytest.raises(ConfigError, match="--top_k means nothing with --context, which writes no text"):
+        read_flags(["--ckpt", "x", "--prompt", "Who?", "--context", "He.", "--top_k", "3"], "")

@@ -273,6 +273,8 @@ def test_weights_from_the_command_line(text, weights):
         ({"optimizer__name": "adam_w"}, "optimizer.name='adam_w' is not known (did you mean 'adamw'?)"),
         ({"optimizer__learning_rate": 0}, "optimizer.learning_rate=0.0 must be above 0"),
         ({"training__num_steps": 0}, "training.num_steps=0 must be at least 1"),
+        ({"training__epochs": -1}, "training.epochs=-1 must not be negative"),
+        ({"training__epochs": 2, "data__on_end": "stop"}, "training.epochs=2 and data.on_end='stop' both say"),
         (
             {"training__batch_size": 8, "training__microbatches": 3},
             "training.microbatches=3 does not divide batch_size=8",

@@ -322,6 +322,18 @@ def test_a_run_stops_at_the_end_of_its_text(make_trainer, said):
         make_trainer(data__on_end="stop", training__batch_size=4096)
 
 
+def test_a_run_of_epochs_is_evaluated_after_each(make_trainer):
+    """Every row is seen once before the first evaluation, but for those that fill up the last batch."""
+    trainer = make_trainer(training__epochs=2, training__batch_size=4, data__sequence_length=32)
+    rows = len(trainer.batches.packed)
+    training = trainer.config.training
+    assert training.eval_every == training.checkpoint_every == trainer.batches.steps_per_epoch == -(-rows // 4)
+    assert training.num_steps == 2 * training.eval_every
+    seen = np.concatenate([trainer.batches.indices(step) for step in range(training.eval_every)])
+    assert set(seen) == set(range(rows)) and len(seen) - rows < 4
+    assert make_trainer("other").config.training.eval_every == 3
+
+
 def test_what_goes_wrong_with_a_batch_is_told_and_leaves_the_checkpoints(make_trainer, whole):
     trainer = make_trainer()
     prepare, calls = trainer.batches.prepare, []

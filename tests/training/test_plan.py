@@ -139,7 +139,7 @@ memory, step = _compile(trainer, config.model.remat, config.training.microbatche
 batch = trainer.batch(0, config.training.batch_size)
 jax.block_until_ready(batch)
 before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-state, metrics = step(trainer.init(), batch)
+state, metrics = step(trainer.init(), batch, trainer.base.values)
 jax.block_until_ready((state, metrics))
 print(memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
 """
