@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -172,3 +174,10 @@ def test_an_answer_that_would_end_early_is_refused(tmp_path):
 def test_a_template_that_is_none(lines):
     with pytest.raises(ConfigError, match=r"must be three texts that hold \{system\}, \{user\} and \{assistant\} once"):
         options(chat_template=lines)
+
+
+def test_parquet_has_them_too(tmp_path):
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"messages": plain(DIALOGUE)}] * 2), tmp_path / "a.parquet")
+    examples = list(read_examples([f"{tmp_path}/a.parquet"], MESSAGES, options()))
+    assert [example.values["messages"] for example in examples] == [tuple(DIALOGUE)] * 2
+    assert examples[1].place == f"{tmp_path}/a.parquet, row 2"
