@@ -34,6 +34,10 @@ FIELDS = {
     "context": "the text that answers stand in",
     "question": "the question",
     "answers": "the answers that stand in a text",
+    "messages": "the dialogue, where the assistant's turns are learned",
+    "prompt": "what is asked, of preferences",
+    "chosen": "the better of two answers",
+    "rejected": "the other answer",
     "choices": f"the choices, for --task {CHOICES}",
     "answer": "the right one: its text, its label, or its number from 0",
 }

@@ -7,6 +7,7 @@
     python sample.py --ckpt runs/translation --prompt "你好。" --temperature 0
     python sample.py --ckpt runs/base --prompt "zh: 你" --score 好 --score 们
     python sample.py --ckpt runs/base --perplexity text.txt
+    python sample.py --ckpt runs/chat --chat [--system "You are kind."]
     python sample.py --ckpt runs/question_answering --prompt "Who built it?" --context text.txt
 
 Without prompts it reads them from standard input, one a line; on a terminal it asks, and /help lists what can be changed.
@@ -39,14 +40,16 @@ def main() -> int:
 
     # Imported here, so that a wrong flag is answered at once.
     from generation.answers import Answers
+    from generation.chat import Conversation
     from generation.questions import answer_questions
     from generation.scoring import score_continuations, score_text
     from generation.session import Session
     from generation.speculative import Draft
     from model.parameters import split_layers
     from training.run_folder import RunFolder
-    from training.trained_model import load_model
+    from training.trained_model import load_model, read_chat_template
 
+    template = read_chat_template(flags.ckpt) if flags.chat else None
     model = load_model(flags.ckpt, say=tell)
     network = split_layers(model.params), model.config, model.tokenizer
     if flags.perplexity is not None:
@@ -75,7 +78,13 @@ def main() -> int:
         draft = Draft(split_layers(smaller.params), smaller.config)
     answers = Answers(*network, draft, flags.json, model.ask)
     answers.check(given)
-    if prompts is None and sys.stdin.isatty():
+    if template is not None:
+        conversation = Conversation(answers, template, model.tokenizer, flags.system)
+        if sys.stdin.isatty():
+            Session(given, conversation.check, conversation.say_in_session, conversation.forget).run()
+        else:
+            conversation.say_all(read_stream(sys.stdin), given)
+    elif prompts is None and sys.stdin.isatty():
         Session(given, answers.check, answers.answer_in_session).run()
     elif prompts is None:
         answers.answer_all(([prompt] for prompt in read_stream(sys.stdin)), given)

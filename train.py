@@ -107,8 +107,11 @@ def main() -> int:
 
 def train(flags: argparse.Namespace, overrides: list[str], folder: "RunFolder") -> int:
     """Begins or resumes the run in this folder; the exit status."""
+    from data.chat_template import ChatTemplate
     from data.examples import load
+    from data.forms import DIALOGUES
     from data.skipped import tell_skipped
+    from generation.chat import ask, stops
     from generation.completion import complete, encode_prompts
     from generation.config import GenerationConfig
     from tasks import TASKS
@@ -130,17 +133,21 @@ def train(flags: argparse.Namespace, overrides: list[str], folder: "RunFolder") 
         if both := set(config.data.train) & set(config.data.valid):
             display.warn(f"data.valid names what is trained on too: {', '.join(sorted(both))}")
         config = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
+        prompts, stop = config.training.sample_prompts, ()
+        asked = [config.ask(prompt) for prompt in prompts]
+        if TASKS[config.task].examples in DIALOGUES:  # they are what a user says
+            template = ChatTemplate.parse(config.data.chat_template)
+            asked, stop = ask(prompts, template, corpus.tokenizer), stops(template, corpus.tokenizer)
 
         def write_samples(params) -> list[str]:
-            prompts = config.training.sample_prompts
             if not prompts or flags.folds:
                 return []
             completions = complete(
                 params,
                 config.model,
                 corpus.tokenizer,
-                [config.ask(prompt) for prompt in prompts],
-                GenerationConfig(max_new_tokens=config.training.sample_tokens),
+                asked,
+                GenerationConfig(max_new_tokens=config.training.sample_tokens, stop=stop),
                 config.seed,
             )
             if TASKS[config.task].examples:  # it answers
@@ -150,7 +157,7 @@ def train(flags: argparse.Namespace, overrides: list[str], folder: "RunFolder") 
 
         trainer = Trainer(config, corpus, folder, display, write_samples, flags.profile)
         try:  # too long? say so now
-            if asked := [config.ask(prompt) for prompt in config.training.sample_prompts]:
+            if asked:
                 encode_prompts(asked, config.model, corpus.tokenizer)
         except UserError as error:
             raise ConfigError(f"training.sample_prompts: {error}") from error

@@ -88,6 +88,12 @@ def get_config() -> ConfigDict:
                 "label_field": "label",  # what holds the label, where a text has one (or several)
                 "tokens_field": "tokens",  # what holds the list of words, for the task token_classification
                 "tags_field": "tags",  # and that of their labels
+                "messages_field": "messages",  # what holds the dialogue, for the task chat
+                "prompt_field": "prompt",  # for the task dpo: what is asked,
+                "chosen_field": "chosen",  # the answer that people like better,
+                "rejected_field": "rejected",  # and the other one
+                # what stands about each role's content; what is behind {assistant} ends an answer, or else the end of text
+                "chat_template": ("{system}\n", "User:\n{user}\n", "Assistant:\n{assistant}"),
                 "context_field": "context",  # what holds the text that an answer stands in, for the task question_answering
                 "question_field": "question",  # and the question
                 "answers_field": "answers",  # and the answers: text, a list, or {"text": […], "answer_start": […]}
@@ -113,8 +119,9 @@ def get_config() -> ConfigDict:
                 "spans_anywhere": False,  # span_corruption: False: as T5, from text to a span at the end; True: for short texts
             },
             "loss": {
-                "label_smoothing": 0.0,
+                "label_smoothing": 0.0,  # of dpo: the share of pairs that may be the wrong way round
                 "class_weights": "none",  # of classification: none | balanced (rare classes count as much as common ones)
+                "dpo_beta": 0.1,  # of dpo: the lower, the further the network may go from what it was
                 "z_loss": 0.0,  # times log(Z)^2; 1e-4 steadies large models
                 "l1_penalty": 0.0,  # times sum |w| over matrices and embeddings
                 "l2_penalty": 0.0,  # times sum w^2
@@ -154,7 +161,7 @@ def get_config() -> ConfigDict:
                 "best_metric": "loss",  # the figure that tells which validation is the best; training/best.py lists them
                 "checkpoint_every": 230,  # and at every evaluation, so that the best is among them
                 "keep_checkpoints": 2,  # the newest so many, and the best
-                "sample_prompts": ("zh:", "en:"),  # continued at each evaluation
+                "sample_prompts": ("zh:", "en:"),  # continued (of dialogues: answered) at each evaluation
                 "sample_tokens": 48,
                 "layer_norms": False,  # report the norms of gradients and updates layer by layer, too
                 "tensorboard": True,

@@ -197,10 +197,11 @@ class ValidBatches:
     def documents(self, number: int, segment_ids: np.ndarray) -> np.ndarray:
         """The document that each place of the batch of this number is of, from its `segment_ids` [B, T]: int64 [B, T].
 
-        Padding, which has no weight, counts to the first document.
+        Padding, which has no weight, counts to the first document; segments that a task has added, to the last of their row.
         """
         documents = np.zeros(segment_ids.shape, np.int64)
         first = number * self.batch_size
         for row in range(min(self.batch_size, len(self.packed) - first)):
-            documents[row] = np.append(0, self.packed.documents(first + row))[segment_ids[row]]
+            owners = np.append(0, self.packed.documents(first + row))
+            documents[row] = owners[np.minimum(segment_ids[row], len(owners) - 1)]
         return documents

@@ -90,8 +90,8 @@ def read_builtin_pairs(source: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield sentences[0], dict(zip(sides, sentences, strict=True))
 
 
-def _chat(language: str) -> Iterator[Document]:
-    """A dialogue is a document, a turn a line; the first turn decides the split.
+def _dialogues(language: str) -> Iterator[tuple[Document, list[str]]]:
+    """A dialogue is a document, a turn a line, and these turns; the first one decides the split.
 
     The package repeats many dialogues word for word (one of them 114 times); each is given once.
     """
@@ -106,10 +106,26 @@ def _chat(language: str) -> Iterator[Document]:
                 content = yaml.load(file.read_text(encoding="utf-8"), Loader=YAML_LOADER)
                 for dialogue in content["conversations"]:
                     turns = [str(turn).strip() for turn in dialogue if turn is not None]
-                    text = "\n".join(turn for turn in turns if turn)
+                    turns = [turn for turn in turns if turn]
+                    text = "\n".join(turns)
                     if text and text not in seen:
                         seen.add(text)
-                        yield Document(text, source, key=text.partition("\n")[0])
+                        yield Document(text, source, key=text.partition("\n")[0]), turns
+
+
+def _chat(language: str) -> Iterator[Document]:
+    return (document for document, _ in _dialogues(language))
+
+
+def read_builtin_dialogues(source: str) -> Iterator[tuple[Document, list[str]]]:
+    """The documents of `builtin:chat` or of one of its languages, each with its turns.
+
+    Raises:
+        ConfigError: the source has no dialogues, or there is no such language.
+    """
+    corpus, _, language = source.partition("/")
+    require(corpus == "builtin:chat", f"{source} has no dialogues; builtin:chat has them")
+    yield from _dialogues(language)
 
 
 # The C parser where PyYAML was built with it: five times as fast.

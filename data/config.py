@@ -7,6 +7,7 @@ from typing import Any
 
 from common.errors import choose, require
 from data.augment import augment_texts, parse_specs
+from data.chat_template import DEFAULT_TEMPLATE, ChatTemplate
 from data.cleaning import STEPS
 from data.packing import PACKINGS
 from data.selection import DEDUP
@@ -25,6 +26,11 @@ TRAINING_FIELDS = (
     "prompt",
     "tokens_field",
     "tags_field",
+    "messages_field",
+    "prompt_field",
+    "chosen_field",
+    "rejected_field",
+    "chat_template",
     "context_field",
     "question_field",
     "answers_field",
@@ -59,6 +65,11 @@ class DataConfig:
     prompt: str = SOURCE
     tokens_field: str = "tokens"
     tags_field: str = "tags"
+    messages_field: str = "messages"
+    prompt_field: str = "prompt"
+    chosen_field: str = "chosen"
+    rejected_field: str = "rejected"
+    chat_template: tuple[str, ...] = DEFAULT_TEMPLATE
     context_field: str = "context"
     question_field: str = "question"
     answers_field: str = "answers"
@@ -90,18 +101,15 @@ class DataConfig:
             require(not twice, f"{name} names {', '.join(twice)} twice; data.weights can make a source count for more")
         require(0 < self.valid_fraction < 1, f"valid_fraction={self.valid_fraction} must be between 0 and 1")
         require(self.sequence_length >= 2, f"sequence_length={self.sequence_length} must be at least 2")
-        for name in (
-            *("text", "label", "tokens", "tags", "source", "target"),
-            *("context", "question", "answers", "choices", "answer"),
-        ):
-            require(
-                getattr(self, f"{name}_field") != "", f"{name}_field is empty; name the field that holds the {name}"
-            )
+        for name in (field.name for field in dataclasses.fields(self) if field.name.endswith("_field")):
+            held = name.removesuffix("_field")
+            require(getattr(self, name) != "", f"{name} is empty; name the field that holds the {held}")
         require(self.prompt.count(SOURCE) == 1, f"prompt={self.prompt!r} must hold {SOURCE} once, for the source")
         require(
             self.window_stride is None or self.window_stride >= 1,
             f"window_stride={self.window_stride} must be at least 1, or None",
         )
+        ChatTemplate.parse(self.chat_template)
         for spec in self.clean:
             choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
         choose(DEDUP, self.dedup, "dedup")

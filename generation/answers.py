@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from common.errors import ConfigError, UserError, require
 from data.tokenizer import Tokenizer
-from generation.completion import check_use, complete, encode_prompts
+from generation.completion import Completion, check_use, complete, encode_prompts
 from generation.config import GenerationConfig
 from generation.options import OPTIONS, Given, configure
-from generation.prompts import Prompt
+from generation.prompts import EncodedPrompt, Prompt
 from generation.reports import Pace, print_completions, tell
 from generation.speculative import Draft
 from model import TransformerConfig
@@ -23,6 +23,8 @@ class Answers:
 
     Attributes:
         pace: how fast it went, all prompts together.
+        as_json: whether it prints for programs.
+        longest: the most tokens that there is room for, the prompt's included.
     """
 
     def __init__(
@@ -35,12 +37,10 @@ class Answers:
         ask: Callable[[str], str] = str,
     ):
         """`ask`: what is typed -> the prompt that the model is given."""
-        self._config, self._tokenizer, self._as_json, self._ask = config, tokenizer, as_json, ask
+        self._config, self._tokenizer, self.as_json, self._ask = config, tokenizer, as_json, ask
         self._complete = functools.partial(complete, params, config, tokenizer, draft=draft)
-        self._draft, self._longest = (
-            draft,
-            min(each.max_length for each in (config, *([draft.config] if draft else []))),
-        )
+        self._draft = draft
+        self.longest = min(each.max_length for each in (config, *([draft.config] if draft else [])))
         self._tell_once = functools.cache(tell)
         self._joins_spaces = tokenizer.encode(" a") != tokenizer.encode(" ") + tokenizer.encode("a")
         self.pace = Pace()
@@ -74,17 +74,21 @@ class Answers:
         return texts
 
     def answer(
-        self, prompts: Sequence[str], given: Given, first: int = 0, poll: Callable[[], None] | None = None
-    ) -> None:
-        """Prints the completions of prompts, in order; the only one of an only prompt as it is made.
+        self,
+        prompts: Sequence[str | EncodedPrompt],
+        given: Given,
+        first: int = 0,
+        poll: Callable[[], None] | None = None,
+    ) -> list[Completion]:
+        """Prints the completions of prompts, in order, and returns them; the only one of an only prompt as it is made.
 
         Args:
             first: the first prompt's number in the list that these are part of.
             poll: called at each token; what it raises ends the text.
         """
         generation = self.check(given)
-        live = len(prompts) == generation.num_samples == 1 and not self._as_json
-        if self._joins_spaces and any(prompt.endswith(" ") for prompt in prompts):
+        live = len(prompts) == generation.num_samples == 1 and not self.as_json
+        if self._joins_spaces and any(isinstance(prompt, str) and prompt.endswith(" ") for prompt in prompts):
             tell("a prompt ends in a space; the model writes better without it, since a space is part of the next word")
 
         def show(row: int, text: str) -> None:
@@ -101,18 +105,19 @@ class Answers:
         completions = self._complete(asked, generation, given.get("seed", 0), on_text, first=first)
         self.pace.end(sum(len(completion.tokens) for completion in completions))
         for place in range(len(prompts)):
-            if place and not self._as_json:
+            if place and not self.as_json:
                 print("---")
             mine = completions[place * generation.num_samples :][: generation.num_samples]
             mine = [dataclasses.replace(each, prompt=prompts[place]) for each in mine]
-            print_completions(mine, self._as_json, written=live)
+            print_completions(mine, self.as_json, written=live)
         lengths = [len(each.tokens) for each in completions if each.finish_reason == "length"]
         if min(lengths, default=generation.max_new_tokens) < generation.max_new_tokens:
             self._tell_once(
                 f"max_new_tokens={generation.max_new_tokens} is more than there is room for: "
-                f"this model takes {self._longest} tokens"
+                f"this model takes {self.longest} tokens"
                 + (", the prompt's included" if self._config.network == "decoder" else "")
             )
+        return completions
 
     def answer_in_session(self, prompt: str, given: Given, number: int, poll: Callable[[], None]) -> None:
         """`answer` for one prompt, with a pace of its own."""
@@ -125,7 +130,7 @@ class Answers:
         number = 0
         for prompts in batches:
             texts = self.check_prompts(prompts, given)
-            if number and not self._as_json:
+            if number and not self.as_json:
                 print("---")
             self.answer(texts, given, number)
             number += len(texts)

@@ -14,6 +14,7 @@ from generation.config import GenerationConfig
 from generation.decoder import generate
 from generation.method import method
 from generation.predict import predict
+from generation.prompts import EncodedPrompt
 from generation.rows import Decoded, Status
 from generation.speculative import Draft, generate_speculatively
 from generation.streams import SpanStream, TextStream, fillings
@@ -50,13 +51,13 @@ class Completion:
 
 
 def encode_prompts(
-    prompts: Sequence[str], config: TransformerConfig, tokenizer: Tokenizer, slide: bool = False
+    prompts: Sequence[str | EncodedPrompt], config: TransformerConfig, tokenizer: Tokenizer, slide: bool = False
 ) -> tuple[list[list[int]], list[list[int]] | None]:
     """Token ids with which each text begins, and those that an encoder reads first (None where there is none).
 
-    The tokenizer knows what stands before and after a text; what an encoder-decoder reads ends with end-of-text. Where a
-    decoder may `slide`, prompts may be longer than its context. A space before a mask or a sentinel is part of what it hides,
-    as it was in training: a piece holds the space before it.
+    The tokenizer knows what stands before and after a text, and prompts that are tokens are taken as they are; what an
+    encoder-decoder reads ends with end-of-text. Where a decoder may `slide`, prompts may be longer than its context. A space
+    before a mask or a sentinel is part of what it hides, as it was in training: a piece holds the space before it.
 
     Raises:
         ConfigError: a prompt leaves no room in the context, or has no mask where a network can only fill masks.
@@ -68,9 +69,17 @@ def encode_prompts(
     )
     require(config.head != "none", "this model has no head: it gives vectors, not text")
     fills = config.network != "decoder"
-    texts = [tokenizer.encode(SPACE_BEFORE_HOLE.sub("", prompt) if fills else prompt) for prompt in prompts]
+    texts = [
+        tokenizer.encode(SPACE_BEFORE_HOLE.sub("", prompt) if fills else prompt)
+        if isinstance(prompt, str)
+        else prompt.tokens
+        for prompt in prompts
+    ]
     suffix = tokenizer.suffix if config.network == "encoder" else ()
-    rows = [[*tokenizer.prefix, *text, *suffix] or [tokenizer.end_of_text] for text in texts]
+    rows = [
+        ([*tokenizer.prefix, *text, *suffix] or [tokenizer.end_of_text]) if isinstance(prompt, str) else text
+        for prompt, text in zip(prompts, texts, strict=True)
+    ]
     around = 1 if config.network == "encoder-decoder" else len(tokenizer.prefix) + len(suffix)
     longest, most = max(map(len, texts), default=0), config.max_length - around
     if longest > most and not (slide and config.network == "decoder"):
@@ -91,7 +100,7 @@ def complete(
     params: Params,
     config: TransformerConfig,
     tokenizer: Tokenizer,
-    prompts: Sequence[str],
+    prompts: Sequence[str | EncodedPrompt],
     generation: GenerationConfig,
     seed: int = 0,
     on_text: Callable[[int, str], None] | None = None,
@@ -167,7 +176,8 @@ def complete(
                 on_text(row, text)
         if all(writer.reason for writer in writers):
             break
-    asked = [pair for pair in zip(prompts, candidates, strict=True) for _ in range(generation.num_samples)]
+    names = [prompt if isinstance(prompt, str) else prompt.text for prompt in prompts]
+    asked = [pair for pair in zip(names, candidates, strict=True) for _ in range(generation.num_samples)]
     return [
         Completion(prompt, writer.stream.text, writer.stream.tokens, writer.logprobs, writer.reason, others)
         for (prompt, others), writer in zip(asked, writers, strict=True)
@@ -178,7 +188,7 @@ def _best(
     params: Params,
     config: TransformerConfig,
     tokenizer: Tokenizer,
-    prompts: Sequence[str],
+    prompts: Sequence[str | EncodedPrompt],
     generation: GenerationConfig,
     seed: int,
     on_text: Callable[[int, str], None] | None,

@@ -22,6 +22,7 @@ INPUTS = (
     ),
     Option("score", text, "TEXT", "write nothing: tell how likely this text is after the prompt", many=True),
     Option("perplexity", text, "FILE", "write nothing: tell how well the model predicts this text, however long"),
+    Option("system", text, "TEXT", "what stands before the conversation of --chat, and is not forgotten"),
     Option("stride", integer, "N", "tokens from one --perplexity window to the next (default: half the context)"),
 )
 # Flag -> the others that mean something beside it. Without one of these all do.
@@ -30,8 +31,11 @@ ALONE = {
     "score": ("ckpt", "json", "prompt"),
     "context": ("ckpt", "json", "prompt"),
 }
+# Flags that mean nothing in a conversation.
+NOT_IN_CHAT = ("prompt", "prompts_file", "num_samples")
 # Flag -> the one that it needs.
 NEEDS = {
+    "system": "chat",
     "stride": "perplexity",
     "context": "prompt",
     "batch_size": "prompts_file",
@@ -72,12 +76,18 @@ def parse(arguments: Sequence[str], description: str) -> tuple[argparse.Namespac
     usage = "sample.py --ckpt DIR [--prompt TEXT]... [--SETTING VALUE]..."
     parser = Parser(prog="sample.py", usage=usage, description=description, formatter_class=Help)
     add_options(parser, INPUTS)
+    parser.add_argument(
+        "--chat",
+        action="store_true",
+        help="a conversation with a model that learned dialogues; from a pipe, each line is a turn",
+        default=argparse.SUPPRESS,
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a completion, for programs")
     add_options(parser.add_argument_group("how text is written"), OPTIONS.values())
     flags, rest = parser.parse_known_args(arguments)
     there = vars(flags)
     if rest:
-        names = [f"--{option}" for option in ("json", *(each.name for each in INPUTS), *OPTIONS)]
+        names = [f"--{option}" for option in ("json", "chat", *(each.name for each in INPUTS), *OPTIONS)]
         meant = nearest(rest[0], names) if rest[0].startswith("-") else f" (did you mean --prompt {rest[0]!r}?)"
         raise ConfigError(f"unknown argument {rest[0]!r}{meant}; --help lists the flags")
     require("ckpt" in there, "--ckpt is missing: a run's folder, such as runs/base")
@@ -87,8 +97,10 @@ def parse(arguments: Sequence[str], description: str) -> tuple[argparse.Namespac
         for other in there if name in there else ():
             known = other in (name, *allowed) or there[other] is False
             require(known, f"--{other} means nothing with --{name}, which writes no text; give one of them")
+    for name in NOT_IN_CHAT if "chat" in there else ():
+        require(name not in there, f"--{name} means nothing with --chat, which reads what you say line by line")
     for name, needed in NEEDS.items():
         require(name not in there or needed in there, f"--{name} means nothing without --{needed}")
     given = {name: value for name, value in there.items() if name in OPTIONS}
     configure(given)  # what is wrong with them is told before anything is loaded
-    return argparse.Namespace(**dict.fromkeys(option.name for option in INPUTS) | there), given
+    return argparse.Namespace(**dict.fromkeys(("chat", *(option.name for option in INPUTS))) | there), given

@@ -17,6 +17,13 @@ class Prompt(NamedTuple):
     where: str
 
 
+class EncodedPrompt(NamedTuple):
+    """A prompt that is tokens already, with what stands before every text; and what it is called."""
+
+    text: str
+    tokens: list[int]
+
+
 def read_prompts_file(path: Path) -> list[Prompt]:
     """The lines that are not blank; of .jsonl the field `prompt` of every line, which may be empty.
 

@@ -20,6 +20,10 @@ COMMANDS = {
     "reset [NAME]": "what the command line said, of one setting or of all; so what was added is forgotten",
     "quit": "leave, as Ctrl-D does",
 }
+IN_A_CONVERSATION = {
+    "reset": "forget what was said, and begin anew",
+    "reset NAME": "what the command line said of this setting; of all: /reset settings",
+}
 
 
 class Session:
@@ -30,6 +34,7 @@ class Session:
         check: the config that options make, or ConfigError where they cannot be.
         answer: prints what follows a prompt, the n-th since the seed was set; calls its last argument at every token, which
             raises KeyboardInterrupt once Ctrl-C was pressed.
+        forget: in a conversation, lets what was said be forgotten, as `/reset` does there.
     """
 
     def __init__(
@@ -37,9 +42,14 @@ class Session:
         given: Given,
         check: Callable[[Given], GenerationConfig],
         answer: Callable[[str, Given, int, Callable[[], None]], None],
+        forget: Callable[[], None] | None = None,
     ):
         self._first = self._given = given
-        self._check, self._answer = check, answer
+        self._check, self._answer, self._forget = check, answer, forget
+        self._commands = COMMANDS
+        if forget is not None:
+            others = {usage: help for usage, help in COMMANDS.items() if not usage.startswith("reset")}
+            self._commands = others | IN_A_CONVERSATION
         self._number = 0
 
     def run(self) -> None:
@@ -74,19 +84,22 @@ class Session:
             raise EOFError
         elif name == "help":
             settings = {f"{option.name} {option.metavar}": option.help for option in OPTIONS.values()}
-            _print_table({f"/{usage}": help for usage, help in (COMMANDS | settings).items()})
+            _print_table({f"/{usage}": help for usage, help in (self._commands | settings).items()})
             tell("A prompt that begins with / is typed with //.")
         elif name == "show":
             _print_table({name: self._value(name) for name in OPTIONS})
+        elif name == "reset" and self._forget is not None and not value.strip():
+            self._forget()
+            tell("what was said is forgotten")
         elif name == "reset":
-            self._reset(value.strip())
+            self._reset(value.strip() if value.strip() != "settings" else "")
         elif name in OPTIONS:
             if value:
                 self._set(name, value.replace("\\n", "\n"))
             tell(f"{name} {self._value(name)}")
         else:
             require(name != "", "name a command or a setting after the /; /help lists what there is")
-            names = [usage.partition(" ")[0] for usage in COMMANDS]
+            names = [usage.partition(" ")[0] for usage in self._commands]
             near = nearest(f"/{name}", [f"/{each}" for each in (*names, *OPTIONS)])
             raise UserError(f"there is no /{name}{near}; /help lists what there is")
 

@@ -1,7 +1,9 @@
 """What is learned, as data: one record of functions for each objective."""
 
 from tasks.causal_lm import CAUSAL_LM, PREFIX_LM
+from tasks.chat import CHAT
 from tasks.classification import CLASSIFICATION
+from tasks.dpo import DPO
 from tasks.masked_lm import MASKED_LM
 from tasks.multilabel import MULTILABEL
 from tasks.question_answering import QUESTION_ANSWERING
@@ -21,6 +23,8 @@ TASKS: dict[str, Task] = {
     "multilabel": MULTILABEL,
     "regression": REGRESSION,
     "token_classification": TOKEN_CLASSIFICATION,
+    "chat": CHAT,
+    "dpo": DPO,
     "question_answering": QUESTION_ANSWERING,
 }
 

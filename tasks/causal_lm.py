@@ -20,6 +20,12 @@ def add_prefix(row: Row, generator: np.random.Generator) -> Row:
     return row | {"prefix": prefix, "weights": weights}
 
 
+def learn_marked(row: Row, generator: np.random.Generator) -> Row:
+    """The row, of which only the targets count that have a mark."""
+    marks = row["marks"] > 0
+    return {name: array for name, array in row.items() if name != "marks"} | {"weights": row["weights"] * marks}
+
+
 CAUSAL_LM = Task(
     ("decoder",), lambda packed, tokenizer, config, network: lambda row, generator: row, token_loss, every_token=True
 )

@@ -35,6 +35,7 @@ class LossConfig:
     l1_penalty: float
     l2_penalty: float
     class_weights: str = "none"
+    dpo_beta: float = 0.1
     chunks: int = 1
 
     def __post_init__(self):
@@ -42,6 +43,7 @@ class LossConfig:
         require(0 <= self.label_smoothing < 1, f"label_smoothing={self.label_smoothing} must be in [0, 1)")
         for name in ("z_loss", "l1_penalty", "l2_penalty"):
             require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
+        require(self.dpo_beta > 0, f"dpo_beta={self.dpo_beta} must be above 0")
         choose(dict.fromkeys(("none", "balanced")), self.class_weights, "class_weights")
 
 
@@ -79,6 +81,8 @@ class Task:
         pooled: whether that head reads what the network's pooler makes of a place, where that has one.
         predict: (apply, params, batch) -> what the network would answer at each place, arrays [B, T, ...]; None: nothing is
             asked.
+        has_reference: whether it compares with the network that the run starts from: what `predict` gives of that, once before
+            the training, is what the examples have as labels.
         score: (these answers where the weight is not 0, and there the "targets", arrays [N, ...]; "documents", int64 [N], the
             number of the document that each is of, in order; "classes", their names) -> figures of a validation.
         figures: the names of these figures.
@@ -100,3 +104,4 @@ class Task:
     predict: Callable[[Apply, Params, Batch], dict[str, jax.Array]] | None = None
     score: Callable[[dict[str, np.ndarray]], dict[str, float]] | None = None
     figures: tuple[str, ...] = ()
+    has_reference: bool = False

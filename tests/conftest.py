@@ -12,6 +12,10 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 import jax
 import pytest
 
+import common.command
+import sample
+from common.command import run_command
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -43,6 +47,21 @@ def command(cache_dir, tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """`call("--ckpt", …)`: sample.py in this process, which need not import JAX again; (status, stdout, stderr)."""
+    monkeypatch.setattr(common.command, "STOPS", ())  # pytest keeps its own handlers
+
+    def run_sample(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sample.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            run_command(sample.main)
+        captured = capfd.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    return run_sample
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -2,23 +2,18 @@
 
 import json
 import os
-import re
-import select
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-import common.command
-import sample
-from common.command import run_command
 from data.tokenizer import TokenizerConfig, train
 from model.parameters import init_params
+from tests.sampling import Terminal, completions, is_one_line, notes
 from training.checkpoints import Checkpoints
 from training.run_folder import RunFolder
 from training.step import TrainState
@@ -48,48 +43,12 @@ def run(tmp_path_factory, cache_dir) -> Path:
     return folder
 
 
-@pytest.fixture
-def call(monkeypatch, capfd):
-    """`call("--ckpt", …)`: sample.py in this process, which need not import JAX again; (status, stdout, stderr)."""
-    monkeypatch.setattr(common.command, "STOPS", ())  # pytest keeps its own handlers
-
-    def run_sample(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sample.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            run_command(sample.main)
-        captured = capfd.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    return run_sample
-
-
 def save_params(folder: Path, params) -> None:
     """A checkpoint of step 7."""
     checkpoints = Checkpoints(folder / "checkpoints")
     key = jax.random.key_data(jax.random.key(0))
     checkpoints.save(TrainState(jnp.int32(7), params, {"count": jnp.zeros(())}, key), None)
     checkpoints.wait()
-
-
-def completions(output: str) -> list[dict]:
-    return [json.loads(line) for line in output.splitlines()]
-
-
-def is_one_line(error: str) -> bool:
-    return error.startswith("sample.py: ") and error.count("\n") == 1 and error.endswith("\n")
-
-
-PACE = re.compile(
-    r"[\d,]+ tokens?( in [\d.]+ s, [\d,.]+ tokens/s, compiling included"
-    r"|, the first after [\d.]+ s, then [\d,.]+ tokens/s \(median\))"
-)
-
-
-def notes(error: str) -> str:
-    """What stands on stderr besides how fast it went, which stands at its end."""
-    *others, pace = error.splitlines(keepends=True)
-    assert PACE.fullmatch(pace.removesuffix("\n")), pace
-    return "".join(others)
 
 
 def test_json_of_several_prompts_and_samples(command, call, run):
@@ -318,66 +277,6 @@ def test_a_reader_that_leaves_is_no_error(run):
     done = subprocess.run(["bash", "-c", script], input=b"zh:\nen:\nzh:\n", capture_output=True, timeout=600)
     assert done.returncode == 0 and done.stderr == b""
     assert len(done.stdout) == 1
-
-
-ON_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
-
-
-class Terminal:
-    """sample.py on a terminal of its own; what is on its screen is in `seen`."""
-
-    def __init__(self, home: Path, *arguments: str):
-        command = [sys.executable, "-c", ON_A_TERMINAL, sys.executable, str(ROOT / "sample.py"), *arguments]
-        environment = os.environ | {"TERM": "dumb", "HOME": str(home)}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        self.seen = ""
-
-    def until(self, text: str, times: int = 1) -> None:
-        """Waits for `text` on the screen."""
-        end = time.monotonic() + 300
-        while self.seen.count(text) < times:
-            assert time.monotonic() < end, f"no {text!r} in {self.seen!r}"
-            if not self._read():
-                break
-        assert self.seen.count(text) >= times, f"no {text!r} in {self.seen!r}"
-
-    def ask(self, line: str, answer: str) -> None:
-        """Types a line, and waits for the answer and the next question."""
-        begin = len(self.seen)
-        self.type(line + "\n")
-        self.until(answer, self.seen[:begin].count(answer) + 1 + line.count(answer))
-        self.until("\n> ", self.seen[:begin].count("\n> ") + 1)
-
-    def type(self, text: str) -> None:
-        self.process.stdin.write(text.encode(errors="surrogateescape"))
-        self.process.stdin.flush()
-
-    def press_control_c(self, answer: str = "", times: int = 1) -> None:
-        """Presses Ctrl-C until `answer` is on the screen, or all is over: where it comes just before Python begins to wait
-        for keys, Python sees it with the next key only."""
-
-        def answered() -> bool:
-            return self.process.poll() is not None or (answer != "" and self.seen.count(answer) >= times)
-
-        end = time.monotonic() + 300
-        while not answered():
-            assert time.monotonic() < end, f"no {answer!r} in {self.seen!r}"
-            self.type("\x03")
-            again = time.monotonic() + 10
-            while not answered() and time.monotonic() < again:
-                self._read(1)
-
-    def end(self) -> int:
-        """Waits for the end, and returns the exit status."""
-        while self._read():
-            pass
-        return self.process.wait(timeout=600)
-
-    def _read(self, seconds: float = 300) -> bool:
-        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
-        data = os.read(self.process.stdout.fileno(), 4096) if ready else b""
-        self.seen += data.decode(errors="replace")
-        return bool(data)
 
 
 def test_on_a_terminal_it_asks_streams_and_ends_with_control_d(run, call, tmp_path):

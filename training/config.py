@@ -96,6 +96,10 @@ class RunConfig:
             self.model.network in task.networks,
             f"task={self.task!r} trains {needed}; set model.encoder_layers and model.decoder_layers for it",
         )
+        require(
+            bool(self.init_from) or not task.has_reference,
+            f"task={self.task!r} compares with the network that it starts from; set init_from to a run's folder",
+        )
         tells_classes = task.head == "classes"
         verb = "needs" if tells_classes else "has no use for"
         require(

@@ -19,7 +19,7 @@ from tasks import tasks_of
 from training.checkpoints import Checkpoints
 from training.run_folder import RunFolder
 from training.settings import Settings
-from training.trained_model import TrainedModel, load_model
+from training.trained_model import TrainedModel, has_learned_dialogues, load_model, read_chat_template
 
 AnyTokenizer = Tokenizer | HfTokenizer
 MOST_PADDING = 0.05  # of the vocabulary: published ones are rounded up, to multiples of 64 or 128
@@ -112,6 +112,9 @@ def export_published(path: str, folder: Path, shard_size: int, say: Callable[[st
     extra = {name: value for name, value in came_from.items() if name.endswith("_token_id")}
     if model.tokenizer is not None:
         files = export_tokenizer(model.tokenizer, model.config)
+        if has_learned_dialogues(run.settings()):
+            end = model.tokenizer.piece(model.tokenizer.end_of_text)
+            files["chat_template.jinja"] = read_chat_template(path).as_jinja(end).encode()
         for name, content in files.items():
             (folder / name).write_bytes(content)
         if not came_from:

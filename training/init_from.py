@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from common.errors import ConfigError, UserError, require
+from data.forms import DIALOGUES
 from model import TransformerConfig
 from model.parameters import Params, abstract_params, by_path, nested
 from tasks import TASKS, tasks_of
@@ -102,6 +103,7 @@ def inherit(settings: Settings, chosen: Collection[str], source: RunFolder) -> S
             merged[name] = value
         return merged
 
+    settings = _with_template(settings, chosen, source.settings())
     merged = settings | {section: merge(section, settings.get(section)) for section in theirs}
     require(
         not contradictions,
@@ -109,6 +111,15 @@ def inherit(settings: Settings, chosen: Collection[str], source: RunFolder) -> S
         "since network and tokenizer come from there",
     )
     return merged
+
+
+def _with_template(settings: Settings, chosen: Collection[str], theirs: Settings) -> Settings:
+    """The settings with the chat template that the source has learned dialogues by, where none is chosen."""
+    name, tasks = "chat_template", (settings.get("task"), theirs["task"])
+    reads_dialogues = all(task in TASKS and TASKS[task].examples in DIALOGUES for task in tasks)
+    if not reads_dialogues or f"data.{name}" in chosen or not isinstance(settings.get("data"), Mapping):
+        return settings
+    return settings | {"data": settings["data"] | {name: theirs["data"][name]}}
 
 
 def _plain(value: Any) -> Any:

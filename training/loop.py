@@ -28,6 +28,7 @@ from training.monitor import Monitor
 from training.optimizer import make_optimizer, make_schedule
 from training.plot import plot_losses
 from training.prefetch import prefetch
+from training.reference import add_reference
 from training.rows import describe_classes, pack_rows
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, local_rows, make_mesh, put_batch
@@ -59,6 +60,8 @@ SHOWN = {
     "micro_f1": "micro F1 {:.3f}",
     "macro_f1": "macro F1 {:.3f}",
     "exact_match": "exact match {:.3f}",
+    "reward_accuracy": "reward accuracy {:.3f}",
+    "margin": "margin {:.3f} nats",
     "span_accuracy": "span accuracy {:.3f}",
 }
 
@@ -82,7 +85,7 @@ class Trainer:
                 or no validation reports `training.best_metric`.
             ConfigError, UserError: of a new run, `training.word_vectors` cannot be read, or has another width.
         """
-        self.config, self.corpus, self.folder = config, corpus, folder
+        self.config, self.folder = config, folder
         self.display, self.write_samples, self.profile = display, write_samples, profile
         training, task = config.training, TASKS[config.task]
         require(config.model.head != "none", "model.head='none' gives no logits to train on; set linear or transform")
@@ -93,14 +96,12 @@ class Trainer:
             f"training.batch_size={training.batch_size} must be a multiple of {parts}: training.microbatches="
             f"{training.microbatches} times the {batch_divisor(self.mesh)} devices along mesh.data and mesh.fsdp",
         )
-        texts, weights = mixture(config.data, corpus)
-        packed, prepare = pack_rows(config, corpus.tokenizer, texts)
-        self.batches = TrainBatches(packed, training.batch_size, config.seed, prepare, weights)
+        self.microbatch = training.batch_size // training.microbatches  # rows that memory is meant for at once
+        self._take(corpus)
         if not ON_END[config.data.on_end]:
             training = dataclasses.replace(training, num_steps=self._steps_of_one_epoch())
         training = training.in_steps(self.batches.steps_per_epoch)
         self.config = config = dataclasses.replace(config, training=training)
-        self.microbatch = training.batch_size // training.microbatches  # rows that memory is meant for at once
         self.optimizer = make_optimizer(config.optimizer, training.num_steps)
         self.base = BaseWeights(config, folder, self.mesh, display.say)
         state = (config.model, self.optimizer, config.seed, self.mesh, config.lora, self.base.abstract)
@@ -114,9 +115,6 @@ class Trainer:
             self.mesh,
             training.layer_norms,
             config.lora,
-        )
-        self.evaluate = make_evaluator(
-            config, corpus.valid, corpus.tokenizer, self.mesh, self.microbatch, corpus.classes
         )
         check_metric(training.best_metric, self.evaluate.figures)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints, best_metric=training.best_metric)
@@ -136,6 +134,9 @@ class Trainer:
             UserError: the loss is not finite, or a checkpoint cannot be read or written.
         """
         num_steps = self.config.training.num_steps
+        if TASKS[self.config.task].has_reference:
+            reference = self.config, self.corpus, self.folder, self.mesh, self.microbatch
+            self._take(add_reference(*reference, self.display.say))
         state = self.checkpoints.restore(self.abstract, self.display.warn, self.init) or self.init()
         start = int(state.step)
         if self.base.values:
@@ -164,6 +165,16 @@ class Trainer:
             for sample in samples:
                 print(sample, end="\n\n")
         return 0
+
+    def _take(self, corpus: Corpus) -> None:
+        """Makes batches to train on and to validate of a corpus."""
+        config, size = self.config, self.config.training.batch_size
+        texts, weights = mixture(config.data, corpus)
+        packed, prepare = pack_rows(config, corpus.tokenizer, texts)
+        self.corpus, self.batches = corpus, TrainBatches(packed, size, config.seed, prepare, weights)
+        self.evaluate = make_evaluator(
+            config, corpus.valid, corpus.tokenizer, self.mesh, self.microbatch, corpus.classes
+        )
 
     def init(self) -> TrainState:
         """The state of a new run: at random, but for what is given to start from."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 
 from common.errors import UserError, require
 from data.config import DataConfig
@@ -30,6 +31,7 @@ from training.answer_figures import of_answers
 from training.config import RunConfig, build_config
 from training.evaluation import DocumentSums, Evaluator, Tell, all_answers, make_evaluator
 from training.label_figures import of_label_sets, of_numbers, of_tags
+from training.reference import add_reference, ask_reference
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, make_mesh
 from training.trained_model import load_model
@@ -107,9 +109,15 @@ def measure_run(
     config, tokenizer = _config(folder, task, data)
     mesh = make_mesh(config.mesh)
     classes = folder.classes()
-    subject = _read(config, tokenizer, classes, say) if "valid" in data else _own(folder, config, tokenizer)
     rows = batch_size or config.training.batch_size // config.training.microbatches
     rows = -(-rows // batch_divisor(mesh)) * batch_divisor(mesh)
+    if "valid" in data:
+        subject = _read(config, tokenizer, classes, say)
+        if TASKS[config.task].has_reference:
+            texts = ask_reference(config, subject.texts, tokenizer, mesh, rows)
+            subject = dataclasses.replace(subject, texts=texts)
+    else:
+        subject = _own(folder, config, tokenizer, mesh, rows)
     evaluator = make_evaluator(config, subject.texts, tokenizer, mesh, rows, subject.classes)
     model = load_model(path, say, mesh=config.mesh)
     if write is not None:
@@ -185,6 +193,22 @@ def _of_pairs(
     }
 
 
+def _of_preferences(
+    evaluator: Evaluator, measured: Mapping[str, DocumentSums], subject: Subject, tokenizer: Tokenizer, say: Say
+) -> dict[str, Any]:
+    answers = all_answers(measured)
+    names = ("loss", "reward_accuracy", "margin")
+    samples = [np.concatenate([each.loss for each in measured.values()]), *(answers[name] for name in names[1:])]
+
+    def statistics(*samples: np.ndarray) -> dict[str, float]:
+        return {name: float(values.mean(dtype=np.float64)) for name, values in zip(names, samples, strict=True)}
+
+    return {
+        "metrics": statistics(*samples) | {"documents": len(samples[0])},
+        "intervals": bootstrap(statistics, samples),
+    }
+
+
 FIGURES = {  # of all other tasks, a language model's
     "classification": _of_classes,
     "multilabel": of_label_sets,
@@ -192,6 +216,7 @@ FIGURES = {  # of all other tasks, a language model's
     "seq2seq": _of_pairs,
     "regression": of_numbers,
     "token_classification": of_tags,
+    "dpo": _of_preferences,
 }
 
 
@@ -226,7 +251,7 @@ def _read(config: RunConfig, tokenizer: Tokenizer, classes: tuple[str, ...], say
     return Subject(texts, documents, classes, config.data)
 
 
-def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Subject:
+def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer, mesh: Mesh, rows: int) -> Subject:
     """What the run validates on.
 
     Raises:
@@ -241,6 +266,8 @@ def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer) -> Subject:
         raise UserError(f"the run's own text cannot be read: {error}; or {remedy}") from error
     if corpus.fingerprint != (folder.data() or {}).get("fingerprint"):
         raise UserError(f"the text that {folder.path} was trained on has changed since; bring it back, or {remedy}")
+    if TASKS[config.task].has_reference:
+        corpus = add_reference(config, corpus, folder, mesh, rows, lambda line: None)
     return Subject(corpus.valid, corpus.valid_documents, corpus.classes, config.data)
 
 

@@ -4,6 +4,7 @@ config.json       the settings, every key
 tokenizer.model   SentencePiece; or, of published weights, spiece.model or tokenizer.json, and the files beside it
 data.json         sources with their attribution, the prepared folder if they came from one, a fingerprint of the text, and
                   the names of the classes, where it learns some
+reference.npz     where a task compares with the network that the run started from: what that gave each example
 checkpoints/N/    parameters and optimizer state after step N; of a LoRA run, of its adapters
 base/             then, the weights that these add to
 metrics.jsonl     what was measured, a line each; events.* the same for TensorBoard
@@ -84,7 +85,9 @@ class RunFolder:
             return
         if self.path.is_dir() and self.settings() is None:
             others = [
-                file.name for file in self.path.iterdir() if not file.name.startswith((".", "tokenizer", "data.json"))
+                file.name
+                for file in self.path.iterdir()
+                if not file.name.startswith((".", "tokenizer", "data.json", "reference.npz"))
             ]
             require(
                 not others,

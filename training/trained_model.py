@@ -6,13 +6,16 @@ from collections.abc import Callable
 import jax
 
 from common.errors import UserError
+from data.chat_template import ChatTemplate
+from data.forms import DIALOGUES
 from data.tokenizer import Tokenizer
 from data.tokenizer_files import read_tokenizer
 from model import TransformerConfig, lora
 from model.lora import LoraConfig
 from model.parameters import Params, abstract_params, by_path, nested
+from tasks import TASKS
 from training.checkpoints import Checkpoints
-from training.config import RunConfig
+from training.config import RunConfig, Settings
 from training.run_folder import RunFolder
 from training.sharding import MeshConfig, make_mesh, on_mesh
 from training.step import shardings_of
@@ -36,7 +39,31 @@ class TrainedModel:
     ask: Callable[[str], str] = str
 
 
-def load_model(path: str, say: Say, needs_tokenizer: bool = True, mesh: MeshConfig = ONE_DEVICE) -> TrainedModel:
+def has_learned_dialogues(settings: Settings) -> bool:
+    """Whether a run with these settings has a chat template that it was trained with."""
+    return TASKS[settings["task"]].examples in DIALOGUES
+
+
+def read_chat_template(path: str) -> ChatTemplate:
+    """How the run at `path` has learned to read dialogues.
+
+    Raises:
+        UserError: there is no run, or it has learned none.
+    """
+    folder, _ = RunFolder.find(path)
+    settings = folder.settings()
+    if not has_learned_dialogues(settings):
+        learned = [name for name, task in TASKS.items() if task.examples in DIALOGUES]
+        raise UserError(
+            f"{folder.path} has learned task={settings['task']!r}, and --chat is for what has learned {' or '.join(learned)}; "
+            "configs/finetune/chat.py goes on from it"
+        )
+    return ChatTemplate.parse(settings["data"]["chat_template"])
+
+
+def load_model(
+    path: str, say: Callable[[str], None], needs_tokenizer: bool = True, mesh: MeshConfig = ONE_DEVICE
+) -> TrainedModel:
     """The model of a run's folder (its newest good checkpoint), of its `checkpoints`, or of one step, on one device or a mesh.
 
     `say` is told of checkpoints that cannot be read. Converted weights may have come without a tokenizer. The adapters of a
