@@ -8,9 +8,8 @@ def get_config():
     config.task = "seq2seq"
     config.init_from = "runs/base"
     config.model.dropout = 0.1
-    config.data.update(
-        {"train": ("builtin:hsk/zh-en",), "prompt": "zh: {source}\nen: "}
-    )  # as the pairs that it has read
+    config.data.train = ("builtin:hsk/zh-en",)
+    config.data.prompt = "zh: {source}\nen: "  # as in the pairs that it has read
     config.optimizer.update({"learning_rate": 8e-4, "schedule": "linear", "warmup_steps": 40, "weight_decay": 0.05})
     config.optimizer.update({"b2": 0.999, "final_fraction": 0.0})
     config.training.update({"num_steps": 800, "eval_every": 160, "checkpoint_every": 160})
