@@ -158,7 +158,7 @@ def get_config() -> ConfigDict:
                 "log_every": 20,
                 "eval_every": 230,
                 "patience": 0,  # stop after so many evaluations that were not the best so far; 0: at num_steps only
-                "best_metric": "loss",  # the figure that tells which validation is the best; training/best.py lists them
+                "best_metric": "loss",  # the figure that tells which validation is the best; training/figures.py lists them
                 "checkpoint_every": 230,  # and at every evaluation, so that the best is among them
                 "keep_checkpoints": 2,  # the newest so many, and the best
                 "sample_prompts": ("zh:", "en:"),  # continued (of dialogues: answered) at each evaluation

@@ -77,9 +77,17 @@ def predict(apply: Apply, params: Params, batch: Batch) -> dict[str, jax.Array]:
 
 
 def score(answers: dict[str, np.ndarray]) -> dict[str, float]:
-    return {name: float(answers[name].mean(dtype=np.float64)) for name in ("reward_accuracy", "margin")}
+    return {name: float(answers[name].mean(dtype=np.float64)) for name in FIGURES}
 
 
+FIGURES = ("reward_accuracy", "margin")
 DPO = Task(
-    ("decoder",), prepare, preference_loss, examples="preferences", predict=predict, score=score, has_reference=True
+    ("decoder",),
+    prepare,
+    preference_loss,
+    examples="preferences",
+    predict=predict,
+    score=score,
+    figures=FIGURES,
+    has_reference=True,
 )

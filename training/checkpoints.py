@@ -13,8 +13,8 @@ from orbax.checkpoint import checkpoint_managers
 
 from common.errors import UserError
 from model.parameters import by_path, nested
-from training.best import more_is_better
 from training.checksums import checksums
+from training.figures import more_is_better
 from training.step import Params, TrainState
 
 FILE_SIZE = 1 << 23  # bytes, about, of converted parameters: what goes to a file is in memory twice until it is full

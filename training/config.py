@@ -20,7 +20,7 @@ from data.word_text import WordsConfig
 from model import TransformerConfig
 from model.lora import LoraConfig
 from tasks import TASKS, CorruptionConfig, LossConfig
-from training.best import more_is_better
+from training.figures import more_is_better
 from training.optimizer import OptimizerConfig
 from training.sharding import MeshConfig
 

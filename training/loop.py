@@ -13,12 +13,12 @@ from data.config import ON_END
 from data.corpus import Corpus, mixture
 from tasks import TASKS
 from training.base_weights import BaseWeights
-from training.best import check_metric, more_is_better
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
 from training.display import Display
 from training.distributed import largest_of_all
 from training.evaluation import make_evaluator
+from training.figures import FIGURES, check_metric, more_is_better
 from training.hardware import describe_devices, peak_flops
 from training.init_from import read_init
 from training.layer_rates import layer_rates
@@ -44,26 +44,6 @@ from training.step import (
 )
 from training.trace import StepTrace
 from training.word_embedding import read_token_embedding
-
-# How a validation is reported: figures by name, those that there are.
-SHOWN = {
-    "loss": "loss {:.4f}",
-    "perplexity": "perplexity {:.2f}",
-    "bits_per_byte": "{:.3f} bits a byte",
-    "mse": "MSE {:.4f}",
-    "pearson": "Pearson {:.3f}",
-    "spearman": "Spearman {:.3f}",
-    "precision": "precision {:.3f}",
-    "recall": "recall {:.3f}",
-    "f1": "F1 {:.3f}",
-    "accuracy": "accuracy {:.3f}",
-    "micro_f1": "micro F1 {:.3f}",
-    "macro_f1": "macro F1 {:.3f}",
-    "exact_match": "exact match {:.3f}",
-    "reward_accuracy": "reward accuracy {:.3f}",
-    "margin": "margin {:.3f} nats",
-    "span_accuracy": "span accuracy {:.3f}",
-}
 
 
 class Trainer:
@@ -271,7 +251,7 @@ class Trainer:
         values = self.evaluate(weights)
         monitor.require_finite(step, {"validation loss": values["loss"]})
         writer.write(step, "valid", values)
-        shown = ", ".join(form.format(values[name]) for name, form in SHOWN.items() if name in values)
+        shown = ", ".join(figure.shown.format(values[name]) for name, figure in FIGURES.items() if name in values)
         report = f"validation at step {step}: {shown}"
         by_source = ", ".join(
             f"{name.partition('/')[2]} {bits:.3f}" for name, bits in values.items() if name.startswith("bits_per_byte/")

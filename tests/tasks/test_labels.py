@@ -11,7 +11,7 @@ from data.corpus import EncodedText
 from data.mapped import join
 from tasks import TASKS, CorruptionConfig, LossConfig
 from tests.data.texts import END, encoded
-from training.best import MORE_IS_BETTER
+from training.figures import FIGURES
 
 LENGTHS = [3, 5, 2, 4, 1, 3]
 TOKENIZER = SimpleNamespace(prefix=(99,), end_of_text=END)
@@ -109,6 +109,6 @@ def test_the_figures_that_a_task_names_are_those_that_it_gives(name):
         given = {key: np.stack([values > 0, values > 1], -1).astype(int) for key, values in given.items()}
     given |= {"documents": np.array([0, 0, 1, 1]), "classes": np.array(["O", "B-X", "I-X"])}
     figures = TASKS[name].figures
-    assert figures and all(figure in MORE_IS_BETTER for figure in figures)
+    assert figures and all(figure in FIGURES for figure in figures)
     if name in ("classification", "multilabel", "regression", "token_classification"):
         assert set(TASKS[name].score(given)) == set(figures)
