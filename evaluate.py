@@ -21,6 +21,7 @@ from typing import Any
 
 from common.command import Parser, run_command
 from common.errors import require
+from generation.reports import tell
 
 CHOICES = "multiple_choice"
 # Of the rows of JSONL, CSV, Parquet and hf:.
@@ -69,8 +70,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     asked.add_argument(
         "--template",
         metavar="TEXT",
-        default=r"Question: {question}\nAnswer: {answer}",
-        help="how they are put, \\n for a new line (default: %(default)s)",
+        help=r"how they are put, \n for a new line (default: Question: {question}\nAnswer: {answer})",
     )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="where predictions go (default: evaluation in the run's folder)"
@@ -84,6 +84,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     require(flags.task != CHOICES or flags.data is not None, f"--task {CHOICES} needs --data; name the questions")
     asks = flags.task == CHOICES or not (flags.shots or flags.shots_data)
     require(asks, f"--shots and --shots_data mean nothing without --task {CHOICES}")
+    rows = flags.sequence_length or flags.batch_size
+    require(flags.task != CHOICES or not rows, f"--sequence_length and --batch_size mean nothing with --task {CHOICES}")
     require(min(flags.shots, flags.seed) >= 0, "--shots and --seed must not be negative")
     return flags
 
@@ -125,23 +127,19 @@ def main() -> int:
 
 def measure_choices(flags: argparse.Namespace, given: dict[str, Any]):
     """The Measurement of a language model that is asked to choose."""
-    from generation.choices import check_template, measure
+    from generation.choices import TEMPLATE, check_template, measure
     from model.parameters import split_layers
     from training.measurement import Measurement
     from training.run_folder import RunFolder
     from training.trained_model import load_model
 
-    template = flags.template.replace("\\n", "\n")
+    template = TEMPLATE if flags.template is None else flags.template.replace("\\n", "\n")
     check_template(template)
     model = load_model(flags.ckpt, say=tell)
     network = split_layers(model.params), model.config, model.tokenizer
-    data = dataclasses.replace(RunFolder.find(flags.ckpt)[0].config(model.tokenizer).data, **given)
+    data = dataclasses.replace(RunFolder.find(flags.ckpt)[0].config(model.tokenizer).data, **given, folds=0)
     figures = measure(*network, data, flags.shots, flags.shots_data, flags.seed, template, tell)
     return Measurement(CHOICES, model.step, data.valid, **figures)
-
-
-def tell(message: object) -> None:
-    print(message, file=sys.stderr)
 
 
 if __name__ == "__main__":

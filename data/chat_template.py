@@ -82,8 +82,8 @@ class ChatTemplate:
         Args:
             end_of_text: the token that stands before every text, and ends answers where nothing else does.
         """
-        before, after = ({role: json.dumps(text) for role, text in side.items()} for side in (self.before, self.after))
-        end = json.dumps(end_of_text)
+        before, after = ({role: _quoted(text) for role, text in side.items()} for side in (self.before, self.after))
+        end = _quoted(end_of_text)
         answers = f"message.content + {after['assistant'] if self.ending else end}"
         given = "".join(
             f"{{%- elif message.role == '{role}' %}}{{{{ {before[role]} + message.content + {after[role]} }}}}"
@@ -136,3 +136,8 @@ def tokens_and_marks(turns: Sequence[Turn]) -> tuple[list[int], list[int]]:
         tokens += [*turn.given, *turn.learned]
         marks += [0] * len(turn.given) + [1] * len(turn.learned)
     return tokens, marks
+
+
+def _quoted(text: str) -> str:
+    """As Jinja reads it; it takes no pair of surrogates for one character."""
+    return json.dumps(text, ensure_ascii=False)

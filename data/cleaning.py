@@ -204,11 +204,12 @@ class Cleaner:
         self.stages: list[Stage] = [Stage(spec) for spec in specs]
 
     def clean(self, documents: Iterable[Document]) -> Iterator[Document]:
-        """The documents that stay, as they come; their `source` and `key` stay too."""
+        """The documents that stay, as they come; their `source` and a `key` of their own stay too."""
         for document in documents:
             text = self.clean_text(document.text)
             if text is not None:
-                yield document if text == document.text else dataclasses.replace(document, text=text)
+                key = text if document.key == document.text else document.key
+                yield document if text == document.text else dataclasses.replace(document, text=text, key=key)
 
     def clean_text(self, text: str) -> str | None:
         """One text through all steps; None where one of them drops it."""

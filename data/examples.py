@@ -69,9 +69,7 @@ def load_examples(
 
 
 def _refuse_settings_of_text(data: DataConfig, form: Form) -> None:
-    names = (
-        ("dedup", "augment", "subword_sampling") if form.cleaned else ("clean", "dedup", "augment", "subword_sampling")
-    )
+    names = ("dedup", "augment", "subword_sampling", *(() if form.cleaned else ("clean",)))
     require_defaults(data, names, "is for text alone, and this task learns examples; leave it")
     require(data.packing != "contiguous", "data.packing='contiguous' cuts texts, and examples are whole; set pad")
 
@@ -120,8 +118,9 @@ def with_known_classes(
     Raises:
         UserError: the error; or none is left.
     """
-    known, left = set(classes), 0
+    known, seen, left = set(classes), 0, 0
     for example in examples:
+        seen += 1
         other = [name for name in form.classes(example.values) if name not in known]
         if other:
             names = ", ".join(classes)
@@ -129,7 +128,7 @@ def with_known_classes(
             continue
         left += 1
         yield example
-    if not left:
+    if seen and not left:
         raise UserError(f"no example has only labels that were trained on: {', '.join(classes)}")
 
 

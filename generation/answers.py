@@ -101,14 +101,15 @@ class Answers:
 
         self.pace.begin()
         on_text = show if live or poll else None
-        asked = [self._ask(prompt) for prompt in prompts]
+        asked = [self._ask(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
         completions = self._complete(asked, generation, given.get("seed", 0), on_text, first=first)
         self.pace.end(sum(len(completion.tokens) for completion in completions))
         for place in range(len(prompts)):
             if place and not self.as_json:
                 print("---")
             mine = completions[place * generation.num_samples :][: generation.num_samples]
-            mine = [dataclasses.replace(each, prompt=prompts[place]) for each in mine]
+            typed = prompts[place] if isinstance(prompts[place], str) else prompts[place].text
+            mine = [dataclasses.replace(each, prompt=typed) for each in mine]
             print_completions(mine, self.as_json, written=live)
         lengths = [len(each.tokens) for each in completions if each.finish_reason == "length"]
         if min(lengths, default=generation.max_new_tokens) < generation.max_new_tokens:

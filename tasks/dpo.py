@@ -46,11 +46,11 @@ def split_row(row: Row, generator: np.random.Generator) -> Row:
 
 
 def log_probs(
-    apply: Apply, params: Params, batch: Batch, key: jax.Array | None, chunks: int = 1
+    apply: Apply, params: Params, batch: Batch, key: jax.Array | None, config: LossConfig
 ) -> tuple[jax.Array, jax.Array]:
-    """The log-probabilities of the chosen and of the rejected answers in nats, float32 [B] each; chunks: as `loss.chunks`."""
+    """The log-probabilities of the chosen and of the rejected answers in nats, float32 [B] each."""
     learned = batch | {"weights": batch["chosen"] + batch["rejected"]}
-    _, values = token_loss(apply, params, learned, key, LossConfig(0.0, 0.0, 0.0, 0.0, chunks=chunks))
+    _, values = token_loss(apply, params, learned, key, config)
     return -(values["loss"] * batch["chosen"]).sum(-1), -(values["loss"] * batch["rejected"]).sum(-1)
 
 
@@ -61,19 +61,14 @@ def preference_loss(apply: Apply, params: Params, batch: Batch, key: jax.Array |
     reward is accurate where it is above 0. `loss.label_smoothing` is the share of pairs that are believed to be labelled the
     wrong way round (Mitchell 2023, "A note on DPO with noisy preferences").
     """
-    chosen_B, rejected_B = log_probs(apply, params, batch, key, config.chunks)
+    chosen_B, rejected_B = log_probs(apply, params, batch, key, config)
     margin_B = (chosen_B - batch["reference"][:, 0]) - (rejected_B - batch["reference"][:, 1])
     loss_B, flipped_B = (-jax.nn.log_sigmoid(sign * config.dpo_beta * margin_B) for sign in (1, -1))
     objective_B = (1 - config.label_smoothing) * loss_B + config.label_smoothing * flipped_B
     of_pairs = {"loss": loss_B, "reward_accuracy": (margin_B > 0).astype(jnp.float32), "margin": margin_B}
+    of_pairs |= {"chosen": chosen_B, "rejected": rejected_B}  # log-probabilities: asked of the reference
     values = {name: values_B[:, None] * batch["weights"] for name, values_B in of_pairs.items()}
     return objective_B[:, None] * batch["weights"], values | {"weight": batch["weights"]}
-
-
-def predict(apply: Apply, params: Params, batch: Batch) -> dict[str, jax.Array]:
-    """The log-probabilities of both answers, float32 [B, T] each, the same at all places of a pair."""
-    answers = dict(zip(("chosen", "rejected"), log_probs(apply, params, batch, None), strict=True))
-    return {name: jnp.broadcast_to(each_B[:, None], batch["weights"].shape) for name, each_B in answers.items()}
 
 
 def score(answers: dict[str, np.ndarray]) -> dict[str, float]:
@@ -86,7 +81,6 @@ DPO = Task(
     prepare,
     preference_loss,
     examples="preferences",
-    predict=predict,
     score=score,
     figures=FIGURES,
     has_reference=True,

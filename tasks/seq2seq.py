@@ -7,6 +7,7 @@ import numpy as np
 
 from data.batches import PackedRows, PrepareRow, Row
 from data.tokenizer import Tokenizer
+from tasks.causal_lm import learn_marked
 from tasks.cross_entropy import token_loss
 from tasks.sides import fullest, round_up, two_sides
 from tasks.task import CorruptionConfig, Task
@@ -14,14 +15,7 @@ from tasks.task import CorruptionConfig, Task
 
 def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig, network: str) -> PrepareRow:
     """What is to be written has the marks 1, the end of text included; what is read stands before it, with the marks 0."""
-    return count_answers if network == "decoder" else _two_sides(packed, tokenizer)
-
-
-def count_answers(row: Row, generator: np.random.Generator) -> Row:
-    """The row of a decoder, whose marks are its weights."""
-    return {name: array for name, array in row.items() if name != "marks"} | {
-        "weights": row["marks"].astype(np.float32)
-    }
+    return learn_marked if network == "decoder" else _two_sides(packed, tokenizer)
 
 
 def _two_sides(packed: PackedRows, tokenizer: Tokenizer) -> PrepareRow:

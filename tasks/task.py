@@ -81,8 +81,8 @@ class Task:
         pooled: whether that head reads what the network's pooler makes of a place, where that has one.
         predict: (apply, params, batch) -> what the network would answer at each place, arrays [B, T, ...]; None: nothing is
             asked.
-        has_reference: whether it compares with the network that the run starts from: what `predict` gives of that, once before
-            the training, is what the examples have as labels.
+        has_reference: whether it compares with the network that the run starts from: the "chosen" and "rejected" among that
+            one's values, once before the training, are what the examples have as labels.
         score: (these answers where the weight is not 0, and there the "targets", arrays [N, ...]; "documents", int64 [N], the
             number of the document that each is of, in order; "classes", their names) -> figures of a validation.
         figures: the names of these figures.

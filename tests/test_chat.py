@@ -118,7 +118,7 @@ def test_the_oldest_turns_are_forgotten_where_the_context_is_full(talk, run):
 
 
 def test_train_shows_answers_to_its_sample_prompts(shared):
-    assert (shared / "out").read_text() == "User:\ndog\nAssistant:\ndog!\n\n"
+    assert (shared / "out").read_text() == "dog → dog!\n\n"
 
 
 def test_an_answer_that_ends_with_a_text(talk, run, tmp_path):

@@ -76,4 +76,4 @@ def cross_validate(folds: int, folder: RunFolder, train: TrainRun) -> tuple[int,
             raise UserError(f"{run.metrics} has no validation; move {run.path} away, and run the same line again")
         measured.append({name: value for name, value in lines[-1].items() if name not in ("step", "split")})
     names = [name for name in measured[0] if all(name in each for each in measured)]
-    return 0, Folds({name: [math.inf if each[name] is None else each[name] for each in measured] for name in names})
+    return 0, Folds({name: [math.nan if each[name] is None else each[name] for each in measured] for name in names})

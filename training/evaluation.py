@@ -111,7 +111,7 @@ class Evaluator:
                     documents = batches.documents(number, values["segment_ids"])
                     np.add.at(loss, documents, values["loss"])
                     np.add.at(weight, documents, values["weight"])
-                    if self._task.predict is not None:
+                    if self._task.score is not None:
                         counted = values["weight"] > 0
                         names = values.keys() - {"loss", "weight", "segment_ids"}
                         asked.append({name: values[name][counted] for name in names} | {"": documents[counted]})

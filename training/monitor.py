@@ -143,7 +143,7 @@ class Monitor:
             "tokens_per_second": tokens_per_second,
             "mfu": tokens_per_second * self._flops,
         }
-        norms = {name: value for name, value in values.items() if "_norm/" in name}
-        self._writer.write(step, "train", shown | norms)
+        others = {name: value for name, value in values.items() if name not in ("tokens", *shown)}
+        self._writer.write(step, "train", shown | others)
         self._display.update(step, self._num_steps, shown, self._seconds_left(step))
         self._since, self._tokens, self._steps = now, 0.0, 0

@@ -22,6 +22,8 @@ def check(values: Mapping[str, Any], data: DataConfig) -> Mapping[str, Any]:
         )
     if not all(isinstance(choice, str) and choice.strip() for choice in choices) or len(set(choices)) < len(choices):
         raise UserError(f'"{data.choices_field}": each must be a text of its own, and none empty')
+    if not isinstance(labels, list | tuple) or len(labels) not in (0, len(choices)):
+        raise UserError(f'"{data.choices_field}": "label" must be a list, with one for each text')
     names = [name for name in (choices, labels) if answer in name]
     number = names[0].index(answer) if names else answer
     if type(number) is not int or not 0 <= number < len(choices):

@@ -38,6 +38,7 @@ def test_every_shape_is_the_same(tmp_path, row):
         ({"choices": "the dog"}, '"choices" must be a list of two texts or more'),
         ({"choices": ["a", "a"]}, '"choices": each must be a text of its own'),
         ({"choices": ["a", " "]}, '"choices": each must be a text of its own'),
+        ({"choices": {"text": ["a", "b"], "label": "AB"}}, '"choices": "label" must be a list, with one for each text'),
         ({"question": ""}, '"question" is empty'),
     ],
 )

@@ -152,6 +152,14 @@ def test_labels_that_were_not_trained_on_can_be_left_out(tmp_path):
         load(none, CHAR, (), pytest.fail)
 
 
+def test_texts_that_cleaning_makes_equal_are_on_one_side(tmp_path):
+    rows = [{"body": f"{'HELLO' if odd else 'hello'} {number}", "kind": odd} for number in range(60) for odd in (0, 1)]
+    corpus = load(options(write(tmp_path / "a.jsonl", rows), clean=("lowercase",)), CHAR, (), pytest.fail)
+    held_out = {example.text for examples in corpus.valid_documents.values() for example in examples}
+    (text,) = corpus.valid.values()
+    assert len(text.starts) == 2 * len(held_out) > 10
+
+
 def test_texts_are_cleaned_and_those_that_a_step_drops_are_left_out(tmp_path):
     rows = [*ROWS, {"body": "<b>the  cow</b>", "kind": 2}, {"body": "x" * 30, "kind": 10}]
     source = write(tmp_path / "a.jsonl", rows)
