@@ -16,7 +16,7 @@ from data.files import endings
 from data.folds import split_fold
 from data.forms import FORMS, Example, Form
 from data.prepared import is_prepared
-from data.readers import FORMATS
+from data.readers import FORMATS, naming
 from data.skipped import STOP, Report, Skipped, reported, tell_skipped
 from data.sources import counted, names_in, open_rows
 from data.split import split_documents
@@ -87,8 +87,8 @@ def _split_fold(examples: list[Example], form: Form, data: DataConfig) -> tuple[
     strata = [(classes(example), example.source) for example in examples]
     rest, part = split_fold(examples, strata, data.folds, data.fold)
     trained, held_out = ({name for each in side for name in classes(each)} for side in (rest, part))
-    where = f"data.folds={data.folds}: of the parts, number {data.fold} has"
-    remedy = "lower data.folds, or give more examples"
+    where = f"--folds {data.folds}: of the parts of {', '.join(data.train)}, number {data.fold} has"
+    remedy = "give more examples"
     if form.classes is not None and len(held_out) < 2:
         raise UserError(f"{where} examples of one class alone, {', '.join(held_out)}; {remedy}")
     if alone := sorted(held_out - trained):
@@ -187,7 +187,9 @@ def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> I
         for document, values in form.builtin(source, data):
             yield Example(document.text, source, document.key, values, source)
         return
-    columns = [getattr(data, f"{name}_field") for name in form.fields]
+    settings = [f"{name}_field" for name in form.fields]
+    columns = [getattr(data, setting) for setting in settings]
+    report = naming(report, dict(zip(columns, settings, strict=True)))
     for name in names_in(source):
         with reported(report):
             if name is not None:

@@ -27,7 +27,7 @@ def split_fold(documents: Sequence[D], strata: Sequence[Hashable], folds: int, f
             of_stratum.setdefault(stratum, set()).add(number)
             seen.add(number)
     if len(seen) < folds:
-        raise UserError(f"{len(seen)} different documents make no {folds} parts; lower data.folds, or give more")
+        raise UserError(f"{len(seen)} different documents make no {folds} parts; lower --folds, or give more")
     dealt = [number for stratum in sorted(of_stratum, key=repr) for number in sorted(of_stratum[stratum])]
     held_out = set(dealt[fold - 1 :: folds])
     sides: tuple[list[D], list[D]] = [], []

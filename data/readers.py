@@ -1,10 +1,9 @@
 """The formats of files that hold text: from the name of a file to its texts, one at a time."""
 
 import csv
-import functools
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from common.errors import UserError
@@ -19,7 +18,6 @@ Rows = Iterator[tuple[int, Sequence[Any]]]  # the same of several fields
 
 MAX_CSV_FIELD = 1 << 24  # characters; a quote that is never closed swallows no more
 PARQUET_ROWS = 64  # decoded at a time
-FIELD_REMEDY = "or name another field: --config.data.text_field=NAME (of labels: data.label_field, and so on)"
 
 
 class Format(NamedTuple):
@@ -58,6 +56,13 @@ def check_texts(values: Iterable[tuple[int, Any]], field: str, place: str, repor
                 yield value
 
 
+def kind_of(value: Any) -> str:
+    """What a value from a file is, in JSON's words."""
+    kinds = {type(None): "null", bool: "a truth value", int: "a number", float: "a number", str: "a string"}
+    kinds |= {list: "a list", dict: "an object"}
+    return kinds.get(type(value), type(value).__name__)
+
+
 def check_text(value: Any, field: str) -> str:
     """What a field holds, if it is a text.
 
@@ -65,17 +70,35 @@ def check_text(value: Any, field: str) -> str:
         UserError: it is none.
     """
     if not isinstance(value, str):
-        kind = "null" if value is None else type(value).__name__
-        raise UserError(f'"{field}" is {kind}, not a string')
+        raise UserError(f'"{field}" is {kind_of(value)}, not a string')
     check_characters(value)
     return value
+
+
+class MissingField(UserError):
+    """A row, or a table, lacks a field."""
+
+    def __init__(self, message: str, field: str):
+        super().__init__(message)
+        self.field = field
+
+
+def naming(report: Report, settings: Mapping[str, str]) -> Report:
+    """`report`, told besides which setting names a field that is missing, of these fields."""
+
+    def add(error: UserError) -> None:
+        if isinstance(error, MissingField):
+            error = UserError(f"{error}, or name another field: data.{settings[error.field]}=NAME")
+        report(error)
+
+    return add
 
 
 def require_columns(place: str, fields: Sequence[str], names: Collection[str]) -> None:
     """Raises UserError where a table, of columns with these names, lacks one of the fields."""
     for field in fields:
         if field not in names:
-            raise UserError(f'{place}: no "{field}" column, only {_some(names)}; rename one, {FIELD_REMEDY}')
+            raise MissingField(f'{place}: no "{field}" column, only {_some(names)}; rename one', field)
 
 
 def _some(names: Iterable[str]) -> str:
@@ -99,7 +122,7 @@ def _read_text(name: str, fields: Sequence[str], report: Report) -> Rows:
                 yield numbers[0], [text]
 
 
-def read_jsonl(name: str, fields: Sequence[str], report: Report = STOP.add, remedy: str = "") -> Rows:
+def read_jsonl(name: str, fields: Sequence[str], report: Report = STOP.add) -> Rows:
     """What stands in these fields of the objects on each line.
 
     Raises:
@@ -121,9 +144,9 @@ def read_jsonl(name: str, fields: Sequence[str], report: Report = STOP.add, reme
                 yield number, [record[field] for field in fields]
                 continue
             others = f", only {_some(record)}" if isinstance(record, dict) else ""
-            shape = ", ".join(f'"{field}": …' for field in fields) if len(fields) > 1 else f'"{fields[0]}": "…"'
-            message = f'no "{lacking[0]}" field{others}; each line must be {{{shape}}}{remedy}'
-            report(UserError(f"{name}, line {number}: {message}"))
+            shape = ", ".join(f'"{field}": …' for field in fields)
+            message = f'no "{lacking[0]}" field{others}; each line must be {{{shape}}}'
+            report(MissingField(f"{name}, line {number}: {message}", lacking[0]))
 
 
 def _read_csv(name: str, fields: Sequence[str], report: Report) -> Rows:
@@ -205,7 +228,7 @@ def _refuse_json(name: str, fields: Sequence[str], report: Report) -> Rows:
 FORMATS = {
     ".txt": Format(_read_text, "line", has_fields=False),
     ".md": Format(_read_text, "line", has_fields=False),
-    ".jsonl": Format(functools.partial(read_jsonl, remedy=f", {FIELD_REMEDY}"), "line"),
+    ".jsonl": Format(read_jsonl, "line"),
     ".csv": Format(_read_csv, "line"),
     ".parquet": Format(_read_parquet, "row", packed=False),
     ".json": Format(_refuse_json, "line", has_fields=False),

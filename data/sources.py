@@ -11,7 +11,7 @@ from data.builtin import BUILTIN, read_builtin
 from data.document import Document
 from data.files import COMPRESSIONS, files_below, find_remote, is_file_or_lost, is_url
 from data.hub import PREFIX, read_hub_rows
-from data.readers import IN_FOLDERS, Rows, check_texts, is_text_file, read_rows
+from data.readers import IN_FOLDERS, Rows, check_texts, is_text_file, naming, read_rows
 from data.skipped import STOP, Report, Skipped, reported
 
 D = TypeVar("D", bound=Document)
@@ -54,6 +54,7 @@ def read_from(source: str, name: str | None, field: str, report: Report) -> Iter
     if source.startswith("builtin:"):
         yield from read_builtin(source)
         return
+    report = naming(report, {field: "text_field"})
     with reported(report):
         rows, place = open_rows(source, name, [field], report)
         for text in check_texts(((number, text) for number, (text,) in rows), field, place, report):

@@ -88,7 +88,7 @@ class Conversation:
         if self._stops:
             given = given | {"stop": [*given.get("stop", ()), *self._stops]}
         if lost := len(turns) - len(kept):
-            tell(f"the context is full: the oldest {lost} of {len(turns)} turns are forgotten")
+            tell(f"the context is full: the oldest {lost} of {len(turns)} turns are left out")
         (completion,) = self._answers.answer([prompt], given, number, poll)
         if lost:
             begin = len(self._begin)

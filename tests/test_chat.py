@@ -112,7 +112,7 @@ def test_the_oldest_turns_are_forgotten_where_the_context_is_full(talk, run):
     status, output, error = talk("\n".join(words), "--ckpt", run, "--max_new_tokens", 8, "--system", "echo")
     said = notes(error).splitlines()
     assert status == 0 and len(output.split("\n---\n")) == len(words)
-    assert said == ["the context is full: the oldest 2 of 6 turns are forgotten"] * len(said) and len(said) >= 3
+    assert said == ["the context is full: the oldest 2 of 6 turns are left out"] * len(said) and len(said) >= 3
     status, output, error = talk("cat\n" + "cat" * 40, "--ckpt", run)
     assert status == 2 and output == "cat!\n---\n" and "a prompt of" in error and "is too long" in error
 
@@ -165,7 +165,7 @@ def test_on_a_terminal(run, tmp_path):
         ("/num_samples 2", "a conversation goes on from one answer"),
         ("bird", "bird!"),
         ("the", "the!"),
-        ("dog", "turns are forgotten"),
+        ("dog", "turns are left out"),
         ("/reset", "what was said is forgotten"),
         ("/max_new_tokens", "max_new_tokens 30"),
         ("/reset max_new_tokens", "max_new_tokens 64"),
@@ -174,7 +174,7 @@ def test_on_a_terminal(run, tmp_path):
         ("dog", "dog!"),
     ):
         terminal.ask(line, answer)
-    assert terminal.seen.count("turns are forgotten") >= 1
+    assert terminal.seen.count("turns are left out") >= 1
     terminal.type("/quit\n")
     assert terminal.end() == 0 and "Traceback" not in terminal.seen
 

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from common.errors import ConfigError, UserError, require
+from common.errors import ConfigError, UserError, choose, require
 from data.forms import DIALOGUES
 from model import TransformerConfig
 from model.parameters import Params, abstract_params, by_path, nested
@@ -76,14 +76,15 @@ def inherit(settings: Settings, chosen: Collection[str], source: RunFolder) -> S
         ConfigError: a key that was set contradicts them; the network is not of the task's kind.
     """
     network, task = source.config(source.tokenizer()).model, str(settings.get("task"))
+    choose(TASKS, task, "task")
     fits = tasks_of(network.network)
     require(
-        task in fits or task not in TASKS,  # `build_config` tells
+        task in fits,
         f"init_from: the network in {source.path} is of the kind {network.network!r}, which task={task!r} does not train; "
         f"choose from: {', '.join(fits)}",
     )
     own = OWN
-    if task in TASKS and TASKS[task].head == "classes":
+    if TASKS[task].head == "classes":
         own = (*OWN, *NEW_HEAD, *([] if TASKS[task].pooled else ["pooler"]))
     adjustable = [name for name in ADJUSTABLE if (network.position, name) != ("learned", "max_length")]
     theirs = {"model": dataclasses.asdict(network), "tokenizer": source.settings()["tokenizer"]}

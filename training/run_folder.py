@@ -62,7 +62,9 @@ class RunFolder:
         if not path.exists():
             raise UserError(f"there is no {path}; give a run's folder, such as runs/base")
         if not (folder.path / "config.json").is_file():
-            raise UserError(f"{path} is not a run's folder (it has no config.json)")
+            folds = sorted(each.parent.name for each in folder.path.glob("fold-*/config.json"))
+            held = f"; it holds {', '.join(folds)}: name one of them" if folds else ""
+            raise UserError(f"{path} is not a run's folder (it has no config.json){held}")
         if "model_type" in (folder._read_json("config.json") or {}):
             raise UserError(
                 f"{path} holds published weights, and is not a run's folder; run `python convert.py from-hf {path} "

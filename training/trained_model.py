@@ -56,7 +56,7 @@ def read_chat_template(path: str) -> ChatTemplate:
         learned = [name for name, task in TASKS.items() if task.examples in DIALOGUES]
         raise UserError(
             f"{folder.path} has learned task={settings['task']!r}, and --chat is for what has learned {' or '.join(learned)}; "
-            "configs/finetune/chat.py goes on from it"
+            "configs/finetune/chat.py goes on from a decoder"
         )
     return ChatTemplate.parse(settings["data"]["chat_template"])
 

@@ -10,6 +10,7 @@ from data.builtin import read_builtin_labels
 from data.config import DataConfig
 from data.document import Document
 from data.forms.form import Example, Form, Pieces, cut_to_rows, filled
+from data.readers import kind_of
 from data.tokenizer import Tokenizer
 
 
@@ -17,7 +18,7 @@ def check(values: Mapping[str, Any], data: DataConfig) -> Mapping[str, Any]:
     """The label as text: of a string, a whole number or a truth value."""
     text, label = filled(values, "text", data), values["label"]
     if not isinstance(label, str | int):
-        raise UserError(f'"{data.label_field}" is {type(label).__name__}; a label is text or a whole number')
+        raise UserError(f'"{data.label_field}" is {kind_of(label)}; a label is text or a whole number')
     if not str(label).strip():
         raise UserError(f'"{data.label_field}" is empty; give each row its label')
     return {"text": text, "label": str(label).strip()}

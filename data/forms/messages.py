@@ -9,7 +9,7 @@ from data.chat_template import ROLES, ChatTemplate, Message, keep_newest, tokens
 from data.config import DataConfig
 from data.document import Document
 from data.forms.form import Example, Form, Pieces
-from data.readers import check_text
+from data.readers import check_text, kind_of
 from data.tokenizer import Tokenizer
 
 
@@ -20,7 +20,7 @@ def read_messages(value: Any, column: str, template: ChatTemplate) -> tuple[Mess
         UserError: it is none; a role that is not known; a content that is no text; an answer that holds what ends answers.
     """
     if not isinstance(value, list):
-        kind = "null" if value is None else type(value).__name__
+        kind = kind_of(value)
         raise UserError(f'"{column}" is {kind}, not a list of {{"role": …, "content": …}}')
     messages = []
     for number, each in enumerate(value, 1):
@@ -34,6 +34,8 @@ def read_messages(value: Any, column: str, template: ChatTemplate) -> tuple[Mess
             messages.append(Message(role, check_text(each["content"], "content")))
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
+        if role == "assistant" and not each["content"].strip():
+            raise UserError(f"{where}: the answer is empty; there is nothing to learn")
         if role == "assistant":
             check_answer(each["content"], where, template)
     return tuple(messages)

@@ -8,6 +8,7 @@ from data.config import DataConfig
 from data.document import check_characters
 from data.forms.form import Example, Form, Pieces
 from data.forms.words import encode_parts, first_of_word, join_words
+from data.readers import kind_of
 from data.tokenizer import Tokenizer
 
 OUTSIDE = "O"
@@ -59,7 +60,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, classes: Sequence[
 
 def _strings(value: Any, column: str) -> list[str]:
     if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-        kind = type(value).__name__ if not isinstance(value, list | tuple) else "a list of other things"
+        kind = kind_of(value) if not isinstance(value, list | tuple) else "a list of other things"
         raise UserError(f'"{column}" is {kind}, not a list of strings; JSONL, Parquet and hf: have them')
     if not value:
         raise UserError(f'"{column}" is empty; give each row its words')

@@ -189,16 +189,16 @@ def test_the_built_in_sentences(tmp_path):
     [
         (
             [{"body": "one"}],
-            r'a\.jsonl, line 1: no "kind" field, only .body.; .* \(of labels: data\.label_field, and so on\)',
+            r'a\.jsonl, line 1: no "kind" field, only .body.; .* data\.label_field=NAME',
         ),
         ([{"kind": "one"}], r'a\.jsonl, line 1: no "body" field'),
         (
             [ROWS[0], ROWS[1] | {"kind": None}],
-            r'a\.jsonl, line 3: "kind" is NoneType; a label is text or a whole number',
+            r'a\.jsonl, line 3: "kind" is null; a label is text or a whole number',
         ),
-        ([ROWS[0], ROWS[1] | {"kind": 0.5}], r'a\.jsonl, line 3: "kind" is float'),
+        ([ROWS[0], ROWS[1] | {"kind": 0.5}], r'a\.jsonl, line 3: "kind" is a number'),
         ([ROWS[0], ROWS[1] | {"kind": " "}], r'a\.jsonl, line 3: "kind" is empty; give each row its label'),
-        ([ROWS[0], ROWS[1] | {"body": 3}], r'a\.jsonl, line 3: "body" is int, not a string'),
+        ([ROWS[0], ROWS[1] | {"body": 3}], r'a\.jsonl, line 3: "body" is a number, not a string'),
         (ROWS[::2], r"data\.label_field='kind' has the one label '2'; two are needed"),
         ([], "holds no text"),
     ],

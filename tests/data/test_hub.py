@@ -120,7 +120,7 @@ def test_a_name_that_holds_nothing_is_refused_with_what_there_is(home):
 def test_the_field_has_the_name_that_is_given(source, home):
     message = refusal(source, text_field="body")
     assert message.startswith(source) and "no \"body\" column, only 'id', 'text'; " in message
-    assert refusal(source, text_field="id").startswith(f'{source}, row 1: "id" is int, not a string')
+    assert refusal(source, text_field="id").startswith(f'{source}, row 1: "id" is a number, not a string')
 
 
 def test_rows_without_text_are_named_or_left_out(home):

@@ -144,7 +144,7 @@ def test_the_built_in_dialogues():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("hello", r'a\.jsonl, line 1: "messages" is str, not a list of'),
+        ("hello", r'a\.jsonl, line 1: "messages" is a string, not a list of'),
         (None, '"messages" is null, not a list'),
         ([], '"messages" has no message of the assistant; there is nothing to learn'),
         ([{"role": "user", "content": "a"}], "has no message of the assistant"),

@@ -123,7 +123,7 @@ def test_the_built_in_pairs_go_both_ways_and_are_split_alike():
         ({"source": "one"}, r'a\.jsonl, line 1: no "target" field'),
         ({"source": " ", "target": "two"}, r'a\.jsonl, line 1: "source" is empty; give each row its text'),
         ({"source": "one", "target": ""}, r'a\.jsonl, line 1: "target" is empty; give each row its text'),
-        ({"source": 1, "target": "two"}, r'a\.jsonl, line 1: "source" is int, not a string'),
+        ({"source": 1, "target": "two"}, r'a\.jsonl, line 1: "source" is a number, not a string'),
     ],
 )
 def test_bad_rows_are_told_with_their_place(tmp_path, row, message):

@@ -95,7 +95,7 @@ def test_the_built_in_pairs():
     [
         ({"chosen": "bye"}, r'a\.jsonl, line 1: "chosen" and "rejected" are the same'),
         ({"chosen": " "}, '"chosen" is empty; give each row its text'),
-        ({"rejected": 3}, '"rejected" is int, not a string'),
+        ({"rejected": 3}, '"rejected" is a number, not a string'),
         ({"prompt": []}, '"prompt" is empty; give each row its prompt'),
         ({"prompt": None}, '"prompt" is null, not a string'),
         ({"chosen": plain([Message("user", "a")])}, '"chosen" must be a text, or one message of the assistant'),

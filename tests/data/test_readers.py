@@ -57,7 +57,7 @@ def test_the_field_has_the_name_that_is_given(write, writer, packed):
     ending = next(form for form in FORMS if FORMS[form] is writer)
     source = write(f"a{ending}{packed}", pack(packed, writer(["one", "two"], "内容")))
     assert texts(source, text_field="内容") == ["one", "two"]
-    assert "--config.data.text_field=NAME" in refusal(source)
+    assert "data.text_field=NAME" in refusal(source)
 
 
 @pytest.mark.parametrize(("form", "packed"), READ)
@@ -172,14 +172,13 @@ def test_json_is_refused_with_what_is_read(write, content):
         ('{"text": "one', "not JSON (Unterminated string starting at)"),
         (
             '{"txt": "one"}',
-            'no "text" field, only \'txt\'; each line must be {"text": "…"}, or name another field: '
-            "--config.data.text_field=NAME (of labels: data.label_field, and so on)",
+            'no "text" field, only \'txt\'; each line must be {"text": …}, or name another field: data.text_field=NAME',
         ),
         ("{}", 'no "text" field, only none; each line'),
-        ('["text"]', 'no "text" field; each line must be {"text": "…"}'),
+        ('["text"]', 'no "text" field; each line must be {"text": …}'),
         ("3", 'no "text" field'),
         ("null", 'no "text" field'),
-        ('{"text": 3}', '"text" is int, not a string'),
+        ('{"text": 3}', '"text" is a number, not a string'),
         ('{"text": null}', '"text" is null, not a string'),
         (r'{"text": "ab\ud83d"}', "the text has half a character, U+D83D at 2"),
     ],
@@ -203,9 +202,7 @@ def test_jsonl_of_other_fields_is_read_by_their_name(write):
     assert next(reader) == (1, ["one"])
     with pytest.raises(UserError) as caught:
         next(reader)
-    assert (
-        str(caught.value) == f'{source}, line 2: no "prompt" field, only \'text\'; each line must be {{"prompt": "…"}}'
-    )
+    assert str(caught.value) == f'{source}, line 2: no "prompt" field, only \'text\'; each line must be {{"prompt": …}}'
 
 
 # CSV.
@@ -266,7 +263,7 @@ def test_csv_without_the_column_is_refused_with_what_it_has(write):
     message = refusal(source)
     assert message == (
         f"{source}, line 2: no \"text\" column, only 'id', 'body'; "
-        "rename one, or name another field: --config.data.text_field=NAME (of labels: data.label_field, and so on)"
+        "rename one, or name another field: data.text_field=NAME"
     )
 
 
@@ -311,7 +308,7 @@ def test_a_row_of_parquet_that_is_not_utf8_is_named(write):
 
 def test_a_column_that_is_not_of_strings_is_refused(write):
     source = write("a.parquet", parquet(pyarrow.array([1, 2])))
-    assert refusal(source) == f'{source}, row 1: "text" is int, not a string'
+    assert refusal(source) == f'{source}, row 1: "text" is a number, not a string'
 
 
 def test_parquet_without_the_column_is_refused_with_what_it_has(write):

@@ -182,7 +182,7 @@ def test_a_word_that_the_tokenizer_has_no_piece_for():
         (["a"], ["B-"], "label 1, 'B-', is none of"),
         (["a", " "], ["O", "O"], '"words": word 2 is empty; leave it out, with its label'),
         ([], [], '"words" is empty; give each row its words'),
-        ("a b", ["O"], '"words" is str, not a list of strings; JSONL, Parquet and hf: have them'),
+        ("a b", ["O"], '"words" is a string, not a list of strings; JSONL, Parquet and hf: have them'),
         (["a"], [3], '"kinds" is a list of other things, not a list of strings'),
         (["\ud800"], ["O"], "half a character"),
     ],
