@@ -64,8 +64,8 @@ def encode_prompts(
     """
     require(
         config.head != "classes",
-        "this model gives labels, and writes no text; evaluate.py measures it, and writes down what it gives each text "
-        "(one that finds answers is asked with --context TEXT)",
+        "this model gives labels, and writes no text; measure it with evaluate.py, which writes down what it gives each "
+        "text (one that finds answers is asked with --context TEXT)",
     )
     require(config.head != "none", "this model has no head: it gives vectors, not text")
     fills = config.network != "decoder"

@@ -142,7 +142,7 @@ def test_from_a_language_model(begin, source, said):
 
 def test_it_writes_no_text_and_is_not_exported(run, tmp_path):
     model = load_model(str(run), pytest.fail)
-    with pytest.raises(ConfigError, match=r"gives labels, and writes no text; evaluate\.py measures it"):
+    with pytest.raises(ConfigError, match=r"gives labels, and writes no text; measure it with evaluate\.py"):
         complete(model.params, model.config, model.tokenizer, ["the"], GenerationConfig(max_new_tokens=1), 0)
     with pytest.raises(UserError, match="tells classes apart; only networks that give tokens are exported"):
         export_published(str(run), tmp_path, 1 << 30, pytest.fail)
