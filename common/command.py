@@ -15,6 +15,9 @@ from common.work_folder import leave_work
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
+# Told a line for people.
+Say = Callable[[str], None]
+
 
 class Parser(argparse.ArgumentParser):
     """Argparse's, but that bad usage is one line, as every other mistake is, and no flag may be shortened."""

@@ -1,9 +1,10 @@
 """Examples: rows of sources, read by their form and turned into a corpus, for tasks that learn from more than text."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from common.command import Say
 from common.errors import UserError, require
 from common.files import digest
 from data.builtin import attribution
@@ -21,8 +22,6 @@ from data.skipped import STOP, Report, Skipped, reported, tell_skipped
 from data.sources import counted, names_in, open_rows
 from data.split import split_documents
 from data.tokenizer import Tokenizer, TokenizerConfig, train
-
-Say = Callable[[str], None]
 
 
 def load(

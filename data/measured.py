@@ -4,12 +4,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.command import Say
 from common.errors import UserError
 from data.cleaning import Cleaner
 from data.config import DataConfig
 from data.document import by_source
 from data.encoded import EncodedText, encode_texts
-from data.examples import Say, encode_sources, read_examples, with_known_classes
+from data.examples import encode_sources, read_examples, with_known_classes
 from data.forms import Example, Form
 from data.prepared import is_prepared, read_prepared, refuse_other_tokenizer
 from data.skipped import Skipped

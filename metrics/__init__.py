@@ -5,7 +5,7 @@ from metrics.best_spans import Spans, best_spans, span_accuracy
 from metrics.bootstrap import bootstrap
 from metrics.classification import by_class, classification_averages, classification_metrics, confusion
 from metrics.language_model import bits_per_byte, language_model_metrics, perplexity
-from metrics.multilabel import by_label, multilabel_metrics
+from metrics.multilabel import multilabel_metrics
 from metrics.regression import regression_metrics
 from metrics.spans import by_type, count_spans, span_metrics, span_scores
 from metrics.text import text_statistics
@@ -17,7 +17,6 @@ __all__ = [
     "bits_per_byte",
     "bootstrap",
     "by_class",
-    "by_label",
     "by_type",
     "classification_averages",
     "classification_metrics",

@@ -33,7 +33,11 @@ SCORES = ("precision", "recall", "f1")
 
 
 def by_class(labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Precision, recall, F1 and "support" (how many examples it has) of each class, by name."""
+    """Precision, recall, F1 and "support" (how many examples it has) of each class, by name.
+
+    Args:
+        labels, predictions: numbers of classes, [examples]; or 1 for each class that a text is of, [examples, C].
+    """
     from sklearn.metrics import precision_recall_fscore_support
 
     scores = precision_recall_fscore_support(labels, predictions, labels=range(len(classes)), zero_division=0)

@@ -3,12 +3,7 @@
 As scikit-learn has it, whose functions take too long for the draws of the bootstrap.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
-
-from metrics.classification import SCORES
 
 
 def multilabel_metrics(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
@@ -23,12 +18,3 @@ def multilabel_metrics(labels: np.ndarray, predictions: np.ndarray) -> dict[str,
         "macro_f1": float((2 * right / np.maximum(1, predicted + there)).mean()),
         "exact_match": float((labels == predictions).all(-1).mean()),
     }
-
-
-def by_label(labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Precision, recall, F1 and "support" (how many texts are of it) of each class, by name."""
-    from sklearn.metrics import precision_recall_fscore_support
-
-    scores = precision_recall_fscore_support(labels, predictions, average=None, zero_division=0)
-    rows = zip(*(each.tolist() for each in scores), strict=True)
-    return {name: dict(zip((*SCORES, "support"), row, strict=True)) for name, row in zip(classes, rows, strict=True)}

@@ -12,7 +12,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from sklearn.metrics import f1_score as class_f1
 
-from metrics import by_label, by_type, count_spans, multilabel_metrics, regression_metrics, span_metrics
+from metrics import by_class, by_type, count_spans, multilabel_metrics, regression_metrics, span_metrics
 from metrics.spans import find_spans
 
 CLASSES = ("O", "B-LOC", "B-PER", "I-LOC", "I-PER", "I-X-Y")
@@ -65,7 +65,7 @@ def test_several_classes_are_scikit_learns(seed, examples, classes):
         expected | {"exact_match": accuracy_score(labels, predictions)}
     )
     names = [f"c{number}" for number in range(classes)]
-    table = np.array([[*row.values()] for row in by_label(labels, predictions, names).values()]).T
+    table = np.array([[*row.values()] for row in by_class(labels, predictions, names).values()]).T
     np.testing.assert_allclose(table, precision_recall_fscore_support(labels, predictions, zero_division=0))
 
 

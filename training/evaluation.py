@@ -56,7 +56,8 @@ class Evaluator:
         """
 
         def step(params: Params, batch: Batch) -> dict[str, jax.Array]:
-            return eval_step(params, batch) | {name: batch[name] for name in ("segment_ids", "targets")}
+            wanted = ("segment_ids", "targets") if task.score is not None else ("segment_ids",)
+            return eval_step(params, batch) | {name: batch[name] for name in wanted}
 
         self._step = jax.jit(step, out_shardings=replicated(mesh))  # so that each process can read all of it
         self._batches, self._task, self._mesh, self._classes = batches, task, mesh, tuple(classes)

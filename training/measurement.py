@@ -5,38 +5,29 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from jax.sharding import Mesh
 
+from common.command import Say
 from common.errors import UserError, require
 from data.config import DataConfig
-from data.encoded import EncodedText, decoded_sizes
 from data.examples import load
-from data.forms import FORMS, Example
+from data.forms import FORMS
 from data.measured import load_held_out, load_texts
 from data.skipped import tell_skipped
 from data.tokenizer import Tokenizer
-from metrics import (
-    bootstrap,
-    by_class,
-    classification_averages,
-    confusion,
-    language_model_metrics,
-    text_statistics,
-)
 from model import TransformerConfig
 from model.parameters import Params
 from tasks import TASKS, tasks_of
 from training.answer_figures import of_answers
 from training.config import RunConfig, build_config
-from training.evaluation import DocumentSums, Evaluator, Tell, all_answers, make_evaluator
-from training.label_figures import of_label_sets, of_numbers, of_tags
+from training.evaluation import Tell, make_evaluator
+from training.found import Found, Subject
+from training.label_figures import of_classes, of_label_sets, of_numbers, of_preferences, of_tags
 from training.reference import add_reference, ask_reference
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, make_mesh
+from training.text_figures import of_pairs, of_text
 from training.trained_model import load_model
-
-Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,21 +55,6 @@ class Measurement:
     confusion_matrix: list[list[int]] | dict = dataclasses.field(default_factory=dict)
     signatures: dict[str, str] = dataclasses.field(default_factory=dict)
     predictions: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-
-
-@dataclasses.dataclass(frozen=True)
-class Subject:
-    """What is measured: texts by source, and of examples they themselves and the classes' names; and the settings of it.
-
-    Attributes:
-        write: (sources of pairs) -> what the model writes for each; None: it is asked nothing.
-    """
-
-    texts: Mapping[str, EncodedText]
-    documents: Mapping[str, Sequence[Example]] = dataclasses.field(default_factory=dict)
-    classes: tuple[str, ...] = ()
-    data: DataConfig | None = None
-    write: Callable[[Sequence[str]], list[str]] | None = None
 
 
 # (parameters, network, tokenizer, settings, sources of pairs) -> what the model writes for each source
@@ -124,99 +100,19 @@ def measure_run(
         writes = functools.partial(write, model.params, model.config, tokenizer, config.data)
         subject = dataclasses.replace(subject, write=writes)
     measured = evaluator.measure(model.params, tell)
-    figures = FIGURES.get(config.task, _of_text)(evaluator, measured, subject, tokenizer, say)
+    report = REPORTS.get(config.task, of_text)
+    figures = report(Found(evaluator, measured, subject, tokenizer, say))
     return Measurement(config.task, model.step, tuple(subject.texts), **figures)
 
 
-def _of_text(
-    evaluator: Evaluator, measured: Mapping[str, DocumentSums], subject: Subject, tokenizer: Tokenizer, say: Say
-) -> dict[str, Any]:
-    metrics, texts, sizes = evaluator.metrics(measured), subject.texts, {}
-    if "bits_per_byte" in metrics:
-        sizes = {source: decoded_sizes(text, tokenizer) for source, text in texts.items()}
-        for source, size in sizes.items():
-            if size is None:
-                say(f"{source}: tokens do not tell how long each document was; bits_per_byte has no interval")
-    counts = {
-        "tokens": int(sum(each.weight.sum() for each in measured.values())),
-        "bytes": sum(text.num_bytes for text in texts.values()),
-        "documents": sum(len(text.starts) for text in texts.values()),
-    }
-    intervals = {name: bounds for name, bounds in _intervals(measured, sizes).items() if name in metrics}
-    return {"metrics": metrics | counts, "intervals": intervals}
-
-
-def _of_classes(
-    evaluator: Evaluator, measured: Mapping[str, DocumentSums], subject: Subject, tokenizer: Tokenizer, say: Say
-) -> dict[str, Any]:
-    answers = all_answers(measured)
-    labels, predictions = answers["targets"], answers["prediction"]
-    losses = np.concatenate([each.loss for each in measured.values()])
-
-    def statistics(losses: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-        return {"loss": float(losses.mean())} | classification_averages(labels, predictions)
-
-    samples, names = (losses, labels, predictions), subject.classes
-    documents = [document for source in measured for document in subject.documents[source]]
-    rows = zip(documents, labels, predictions, answers["probability"], strict=True)
-    return {
-        "metrics": statistics(*samples) | {"documents": len(labels)},
-        "intervals": bootstrap(statistics, samples),
-        "per_class": by_class(labels, predictions, names),
-        "confusion_matrix": confusion(labels, predictions, names).tolist(),
-        "predictions": [
-            {
-                "text": document.text,
-                "label": names[label],
-                "prediction": names[answer],
-                "probability": round(float(chance), 4),
-            }
-            for document, label, answer, chance in rows
-        ],
-    }
-
-
-def _of_pairs(
-    evaluator: Evaluator, measured: Mapping[str, DocumentSums], subject: Subject, tokenizer: Tokenizer, say: Say
-) -> dict[str, Any]:
-    figures = _of_text(evaluator, measured, subject, tokenizer, say)
-    if subject.write is None:
-        return figures
-    pairs = [example.values for source in measured for example in subject.documents[source]]
-    written = subject.write([pair["source"] for pair in pairs])
-    samples, statistics, signatures = text_statistics(written, [pair["target"] for pair in pairs])
-    return {
-        "metrics": statistics(*samples) | figures["metrics"],
-        "intervals": bootstrap(statistics, samples) | figures["intervals"],
-        "signatures": signatures,
-        "predictions": [pair | {"prediction": text} for pair, text in zip(pairs, written, strict=True)],
-    }
-
-
-def _of_preferences(
-    evaluator: Evaluator, measured: Mapping[str, DocumentSums], subject: Subject, tokenizer: Tokenizer, say: Say
-) -> dict[str, Any]:
-    answers = all_answers(measured)
-    names = ("loss", "reward_accuracy", "margin")
-    samples = [np.concatenate([each.loss for each in measured.values()]), *(answers[name] for name in names[1:])]
-
-    def statistics(*samples: np.ndarray) -> dict[str, float]:
-        return {name: float(values.mean(dtype=np.float64)) for name, values in zip(names, samples, strict=True)}
-
-    return {
-        "metrics": statistics(*samples) | {"documents": len(samples[0])},
-        "intervals": bootstrap(statistics, samples),
-    }
-
-
-FIGURES = {  # of all other tasks, a language model's
-    "classification": _of_classes,
+REPORTS = {  # of all other tasks, a language model's
+    "classification": of_classes,
     "multilabel": of_label_sets,
     "question_answering": of_answers,
-    "seq2seq": _of_pairs,
+    "seq2seq": of_pairs,
     "regression": of_numbers,
     "token_classification": of_tags,
-    "dpo": _of_preferences,
+    "dpo": of_preferences,
 }
 
 
@@ -269,27 +165,3 @@ def _own(folder: RunFolder, config: RunConfig, tokenizer: Tokenizer, mesh: Mesh,
     if TASKS[config.task].has_reference:
         corpus = add_reference(config, corpus, folder, mesh, rows, lambda line: None)
     return Subject(corpus.valid, corpus.valid_documents, corpus.classes, config.data)
-
-
-def _intervals(
-    measured: Mapping[str, DocumentSums], sizes: Mapping[str, np.ndarray | None]
-) -> dict[str, tuple[float, float]]:
-    """Of all texts together, and of the bits a byte of each; `sizes`: bytes of each document, as far as they are known."""
-
-    def of(sources: list[str]) -> dict[str, tuple[float, float]]:
-        loss, weight = (
-            np.concatenate([getattr(measured[source], name) for source in sources]) for name in ("loss", "weight")
-        )
-        known = [sizes.get(source) for source in sources]
-        size = None if any(each is None for each in known) else np.concatenate(known)
-        counted = weight > 0
-        samples = [array[counted] for array in (loss, weight, size) if array is not None]
-
-        def statistics(loss: np.ndarray, weight: np.ndarray, size: np.ndarray | None = None) -> dict[str, float]:
-            return language_model_metrics(loss.sum(), weight.sum(), None if size is None else size.sum())
-
-        return bootstrap(statistics, samples)
-
-    by_source = {source: of([source]).get("bits_per_byte") for source in measured}
-    bits = {f"bits_per_byte/{source}": bounds for source, bounds in by_source.items() if bounds is not None}
-    return of([*measured]) | bits

@@ -11,7 +11,8 @@ from jax.sharding import Mesh
 
 from common.errors import UserError
 from common.files import digest, write_whole
-from data.corpus import Corpus, EncodedText
+from data.corpus import Corpus
+from data.encoded import EncodedText
 from data.tokenizer import Tokenizer
 from training.checkpoints import Checkpoints
 from training.config import RunConfig

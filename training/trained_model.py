@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 
+from common.command import Say
 from common.errors import UserError
 from data.chat_template import ChatTemplate
 from data.forms import DIALOGUES
@@ -20,7 +21,6 @@ from training.run_folder import RunFolder
 from training.sharding import MeshConfig, make_mesh, on_mesh
 from training.step import shardings_of
 
-Say = Callable[[str], None]
 ONE_DEVICE = MeshConfig(1, 1, 1)
 
 
