@@ -2,11 +2,11 @@
 
 import json
 import random
-import shutil
 
 import pytest
 
 from tests.training.conftest import ROOT, WORDS
+from tests.training.runs import left, valid_lines
 from training.config import build_config
 from training.measurement import measure_run
 from training.metrics_writer import read_metrics
@@ -32,15 +32,7 @@ def shared(tmp_path_factory):
 
 @pytest.fixture
 def run(shared, begin):
-    if not (shared / "run").exists():
-        trainer = begin("run", **KIND, data__train=shared / "talks.jsonl")
-        assert trainer.train() == 0
-        shutil.copytree(trainer.folder.path, shared / "run")
-    return shared / "run"
-
-
-def valid_lines(folder):
-    return [line for line in read_metrics(folder / "metrics.jsonl") if line["split"] == "valid"]
+    return left(shared / "run", lambda: begin("run", **KIND, data__train=shared / "talks.jsonl"))
 
 
 def test_it_learns_what_the_assistant_says(run):

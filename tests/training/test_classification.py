@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 
 import numpy as np
 import pytest
@@ -12,10 +11,9 @@ from common.errors import ConfigError, UserError
 from generation.completion import complete
 from generation.config import GenerationConfig
 from tests.training.conftest import WORDS
+from tests.training.runs import left, measure, valid_lines
 from training.converted import export_published
-from training.measurement import measure_run
 from training.measurement_report import print_json, print_tables, write_predictions
-from training.metrics_writer import read_metrics
 from training.run_folder import RunFolder
 from training.trained_model import load_model
 
@@ -53,19 +51,7 @@ def source(shared):
 
 @pytest.fixture
 def run(shared, begin, source):
-    if not (shared / "run").exists():
-        trainer = begin("run", **KIND | NEW, data__train=source, loss__class_weights="balanced")
-        assert trainer.train() == 0
-        shutil.copytree(trainer.folder.path, shared / "run")
-    return shared / "run"
-
-
-def measure(run, task=None, **data):
-    return measure_run(str(run), task, data, None, pytest.fail, lambda *_: None)
-
-
-def valid_lines(folder):
-    return [line for line in read_metrics(folder / "metrics.jsonl") if line["split"] == "valid"]
+    return left(shared / "run", lambda: begin("run", **KIND | NEW, data__train=source, loss__class_weights="balanced"))
 
 
 def test_it_learns_and_its_folder_knows_the_classes(run):

@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import ConfigError, UserError
 from tests.training.conftest import WORDS
-from training.measurement import measure_run
+from tests.training.runs import left, measure
 from training.metrics_writer import read_metrics
 from training.run_folder import RunFolder
 
@@ -38,11 +38,7 @@ def shared(tmp_path_factory):
 
 @pytest.fixture
 def parent(shared, begin):
-    if not (shared / "parent").exists():
-        trainer = begin("parent", data__sequence_length=96, model__vocab_size=32)
-        assert trainer.train() == 0
-        shutil.copytree(trainer.folder.path, shared / "parent")
-    return shared / "parent"
+    return left(shared / "parent", lambda: begin("parent", data__sequence_length=96, model__vocab_size=32))
 
 
 @pytest.fixture
@@ -52,19 +48,11 @@ def changes(shared, parent):
 
 @pytest.fixture
 def run(shared, begin, changes):
-    if not (shared / "run").exists():
-        trainer = begin("run", "base.py", SETS_NOTHING, **changes)
-        assert trainer.train() == 0
-        shutil.copytree(trainer.folder.path, shared / "run")
-    return shared / "run"
+    return left(shared / "run", lambda: begin("run", "base.py", SETS_NOTHING, **changes))
 
 
 def lines(folder, split):
     return [line for line in read_metrics(folder / "metrics.jsonl") if line["split"] == split]
-
-
-def measure(run, **data):
-    return measure_run(str(run), None, data, None, pytest.fail, lambda *_: None)
 
 
 def test_it_begins_at_log_2_and_the_margin_grows(run):

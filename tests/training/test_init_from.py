@@ -11,6 +11,7 @@ import pytest
 from common.errors import ConfigError, UserError
 from model.parameters import parameter_path
 from tests.training.conftest import make_text
+from tests.training.runs import left
 from training.config import flatten
 from training.init_from import read_init
 from training.trained_model import ONE_DEVICE, load_model
@@ -25,11 +26,10 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def parent(shared, begin):
     """The folder of a run of 3 steps, whose network is not that of any config."""
-    if not (shared / "run").exists():
-        trainer = begin("parent", training__num_steps=3, model__num_heads=4, model__mlp_dim=24, model__dropout=0.2)
-        assert trainer.train() == 0
-        shutil.copytree(trainer.folder.path, shared / "run")
-    return shared / "run"
+    return left(
+        shared / "run",
+        lambda: begin("parent", training__num_steps=3, model__num_heads=4, model__mlp_dim=24, model__dropout=0.2),
+    )
 
 
 @pytest.fixture

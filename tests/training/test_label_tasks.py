@@ -13,9 +13,8 @@ from sklearn.metrics import f1_score
 
 from common.errors import ConfigError, UserError
 from tests.training.conftest import WORDS
-from training.measurement import measure_run
+from tests.training.runs import left, measure, valid_lines
 from training.measurement_report import print_json, print_tables, write_predictions
-from training.metrics_writer import read_metrics
 from training.run_folder import RunFolder
 
 NEW = {
@@ -85,19 +84,7 @@ METRIC = {"token_classification": "f1", "multilabel": "exact_match", "regression
 def run(request, shared, begin):
     """The folder of a run of each task."""
     task = request.param
-    if not (shared / task).exists():
-        trainer = begin(task, **changes_of(task, shared / "texts.jsonl"))
-        assert trainer.train() == 0
-        shutil.copytree(trainer.folder.path, shared / task)
-    return shared / task
-
-
-def measure(run, **data):
-    return measure_run(str(run), None, data, None, pytest.fail, lambda *_: None)
-
-
-def valid_lines(folder):
-    return [line for line in read_metrics(folder / "metrics.jsonl") if line["split"] == "valid"]
+    return left(shared / task, lambda: begin(task, **changes_of(task, shared / "texts.jsonl")))
 
 
 LEARNED = {"f1": 0.8, "accuracy": 0.8, "micro_f1": 0.8, "exact_match": 0.6, "pearson": 0.8, "spearman": 0.7}

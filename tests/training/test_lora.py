@@ -16,6 +16,7 @@ from model.lora import A, B
 from model.parameters import by_path
 from tests.interop.folders import write_folder
 from tests.training.conftest import ROOT, make_text
+from tests.training.runs import left
 from training.converted import export_published, import_published
 from training.measurement import measure_run
 from training.metrics_writer import read_metrics
@@ -35,11 +36,7 @@ def shared(tmp_path_factory):
 
 @pytest.fixture
 def parent(shared, begin):
-    if not (shared / "parent").exists():
-        trainer = begin("parent", training__num_steps=3)
-        assert trainer.train() == 0
-        shutil.copytree(trainer.folder.path, shared / "parent")
-    return shared / "parent"
+    return left(shared / "parent", lambda: begin("parent", training__num_steps=3))
 
 
 @pytest.fixture
@@ -63,11 +60,7 @@ def adapt(begin, parent, other_text):
 
 @pytest.fixture
 def run(shared, adapt):
-    if not (shared / "lora").exists():
-        trainer = adapt()
-        assert trainer.train() == 0
-        shutil.copytree(trainer.folder.path, shared / "lora")
-    return shared / "lora"
+    return left(shared / "lora", adapt)
 
 
 def losses(folder: Path) -> list[float]:

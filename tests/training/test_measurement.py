@@ -13,9 +13,9 @@ from data.measured import load_texts
 from generation.scoring import score, score_text
 from metrics import bits_per_byte
 from tests.training.conftest import make_text
+from tests.training.runs import left, measure
 from training.config import build_config
 from training.evaluation import make_evaluator
-from training.measurement import measure_run
 from training.metrics_writer import read_metrics
 from training.run_folder import RunFolder
 from training.sharding import MeshConfig, make_mesh, replicated
@@ -30,15 +30,10 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def run(shared, begin):
     """The folder of a small run of 3 steps that has learned a little."""
-    if not (shared / "run").exists():
-        trainer = begin("run", training__num_steps=3, optimizer__learning_rate=0.05, optimizer__warmup_steps=0)
-        assert trainer.train() == 0
-        shutil.copytree(trainer.folder.path, shared / "run")
-    return shared / "run"
-
-
-def measure(run, task=None, batch_size=None, said=None, **data):
-    return measure_run(str(run), task, data, batch_size, pytest.fail if said is None else said.append, lambda *_: None)
+    return left(
+        shared / "run",
+        lambda: begin("run", training__num_steps=3, optimizer__learning_rate=0.05, optimizer__warmup_steps=0),
+    )
 
 
 def test_without_data_it_is_the_loops_own_validation(run):

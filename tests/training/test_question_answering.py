@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 
 import numpy as np
 import pytest
@@ -13,9 +12,8 @@ from generation.config import GenerationConfig
 from generation.questions import answer_questions
 from metrics import answer_scores
 from tests.training.conftest import WORDS
-from training.measurement import measure_run
+from tests.training.runs import left, measure, valid_lines
 from training.measurement_report import print_json, print_tables, write_predictions
-from training.metrics_writer import read_metrics
 from training.run_folder import RunFolder
 from training.trained_model import load_model
 
@@ -60,19 +58,7 @@ def source(shared):
 
 @pytest.fixture
 def run(shared, begin, source):
-    if not (shared / "run").exists():
-        trainer = begin("run", **KIND | NEW, data__train=source)
-        assert trainer.train() == 0
-        shutil.copytree(trainer.folder.path, shared / "run")
-    return shared / "run"
-
-
-def measure(run, **data):
-    return measure_run(str(run), None, data, None, pytest.fail, lambda *_: None)
-
-
-def valid_lines(folder):
-    return [line for line in read_metrics(folder / "metrics.jsonl") if line["split"] == "valid"]
+    return left(shared / "run", lambda: begin("run", **KIND | NEW, data__train=source))
 
 
 def test_it_learns_to_find_what_is_asked_for(run, tmp_path, capsys):

@@ -11,7 +11,7 @@ from common.errors import ConfigError
 from generation.answers import Answers
 from generation.targets import write_targets
 from model.parameters import split_layers
-from training.measurement import measure_run
+from tests.training.runs import measure
 from training.measurement_report import print_json, print_tables, write_predictions
 from training.metrics_writer import read_metrics
 from training.trained_model import load_model
@@ -68,10 +68,6 @@ def run(kind, shared, begin):
     if not folder.exists():
         assert begin(folder, **kind, data__train=shared / "right.jsonl").train() == 0
     return folder
-
-
-def measure(run, said=None, write=None, **data):
-    return measure_run(str(run), None, data, None, pytest.fail if said is None else said.append, lambda *_: None, write)
 
 
 def test_it_learns(run):
