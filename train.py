@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.command import Parser, read_overrides, run_command
-from common.errors import ConfigError, UserError, require
+from common.errors import require
 
 if TYPE_CHECKING:
     from training.run_folder import RunFolder
@@ -111,9 +111,7 @@ def train(flags: argparse.Namespace, overrides: list[str], folder: "RunFolder") 
     from data.examples import load
     from data.forms import DIALOGUES
     from data.skipped import tell_skipped
-    from generation.chat import ask, stops
-    from generation.completion import complete, encode_prompts
-    from generation.config import GenerationConfig
+    from generation.samples import Sampler
     from tasks import TASKS
     from training.config import build_config
     from training.display import Display
@@ -133,34 +131,20 @@ def train(flags: argparse.Namespace, overrides: list[str], folder: "RunFolder") 
         if both := set(config.data.train) & set(config.data.valid):
             display.warn(f"data.valid names what is trained on too: {', '.join(sorted(both))}")
         config = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
-        prompts, stop = config.training.sample_prompts, ()
-        asked = [config.ask(prompt) for prompt in prompts]
-        if TASKS[config.task].examples in DIALOGUES:  # they are what a user says
-            template = ChatTemplate.parse(config.data.chat_template)
-            asked, stop = ask(prompts, template, corpus.tokenizer), stops(template, corpus.tokenizer)
-
-        def write_samples(params) -> list[str]:
-            if not prompts or flags.folds:
-                return []
-            completions = complete(
-                params,
-                config.model,
-                corpus.tokenizer,
-                asked,
-                GenerationConfig(max_new_tokens=config.training.sample_tokens, stop=stop),
-                config.seed,
-            )
-            if TASKS[config.task].examples:  # it answers
-                return [f"{prompt} → {each.text}" for prompt, each in zip(prompts, completions, strict=True)]
-            continues = config.model.network == "decoder"  # the others give the whole text, filled
-            return [(completion.prompt if continues else "") + completion.text for completion in completions]
-
+        form, training = TASKS[config.task].examples, config.training
+        sampler = Sampler(
+            config.model,
+            corpus.tokenizer,
+            training.sample_prompts,
+            training.sample_tokens,
+            config.seed,
+            config.ask,
+            ChatTemplate.parse(config.data.chat_template) if form in DIALOGUES else None,
+            answers=form != "",
+        )
+        write_samples = (lambda params: []) if flags.folds else sampler
         trainer = Trainer(config, corpus, folder, display, write_samples, flags.profile)
-        try:  # too long? say so now
-            if asked:
-                encode_prompts(asked, config.model, corpus.tokenizer)
-        except UserError as error:
-            raise ConfigError(f"training.sample_prompts: {error}") from error
+        sampler.check()  # now, not at the first validation
         folder.begin(settings, corpus.tokenizer, corpus.origin)
         return trainer.train()
 
