@@ -184,7 +184,7 @@ def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> I
     if source.startswith("builtin:"):
         require(form.builtin is not None, f"{source} has no examples for this task; give JSONL, CSV or Parquet")
         for document, values in form.builtin(source, data):
-            yield Example(document.text, source, document.key, values, source)
+            yield Example(document.text, source, document.key, form.check(values, data), source)
         return
     settings = [f"{name}_field" for name in form.fields]
     columns = [getattr(data, setting) for setting in settings]

@@ -18,6 +18,7 @@ from data.model_proto import USER_DEFINED, Piece, byte_model, read_begins, write
 MODEL_TYPES = ("bpe", "unigram", "char", "byte")
 END_OF_TEXT = "<|endoftext|>"
 SPACE_MARK = "\u2581"  # how SentencePiece writes a space; in a text it would come back as one
+SPACES = (SPACE_MARK, "\u0120")  # what a piece behind a space begins with: SentencePiece's mark, that of byte-level BPE
 SPACE_MARKS = re.compile(f"({SPACE_MARK})")
 UNKNOWN_MARK = "\u2585"  # how it marks what is unknown while it trains; it leaves out lines that have it
 SPECIAL = re.compile(r"\[[A-Z]+\]|<\|?[a-z_]+\d*\|?>")  # [MASK], <extra_id_0>, <|user|>

@@ -17,6 +17,7 @@ from generation.sizes import pad, round_up
 from metrics import best_spans
 from model import Tokens, TransformerConfig
 from model.parameters import Params
+from tasks.places import opening_token
 
 ROWS = 16  # windows that are read at once
 
@@ -75,7 +76,7 @@ def _read(
     params: Params, config: TransformerConfig, tokenizer: Tokenizer, windows: Sequence[Window]
 ) -> list[np.ndarray]:
     """The logits at each place of each window, what stands before its text counted: float32 [places, 2]."""
-    before = tokenizer.prefix[0] if tokenizer.prefix else tokenizer.end_of_text
+    before = opening_token(tokenizer, config.network)
     rows = [[before, *window.tokens] for window in windows]
     blank = [[before]] * (round_up(len(rows), 1) - len(rows))
     tokens = pad([*rows, *blank], config.max_length)

@@ -6,11 +6,9 @@ import numpy as np
 
 from common.errors import require
 from data.batches import PackedRows, PrepareRow, Row
-from data.tokenizer import Tokenizer
+from data.tokenizer import SPACES, Tokenizer
 from tasks.cross_entropy import token_loss
 from tasks.task import CorruptionConfig, Task
-
-SPACE_MARKS = ("\u2581", "\u0120")  # what a piece that follows a space begins with: SentencePiece's mark, GPT-2's
 
 
 def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig, network: str) -> PrepareRow:
@@ -86,7 +84,7 @@ def continues_word(tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
     pieces = [tokenizer.piece(token) for token in range(tokenizer.vocab_size)]
     ends = np.array([_is_byte(piece) or _is_letter(piece[-1:]) for piece in pieces])
     begins = np.array([_is_later_byte(piece) or _is_letter(piece.removeprefix("##")[:1]) for piece in pieces])
-    return ends, begins & ~np.array([piece.startswith(SPACE_MARKS) for piece in pieces])
+    return ends, begins & ~np.array([piece.startswith(SPACES) for piece in pieces])
 
 
 def _is_byte(piece: str) -> bool:

@@ -8,6 +8,7 @@ from data.batches import PackedRows, PrepareRow, Row
 from data.forms.answers import BEGINS, BEHIND, ENDS, READ
 from data.tokenizer import Tokenizer
 from metrics import span_accuracy
+from tasks.places import before_text, first_places, marks_of_inputs
 from tasks.task import Apply, Batch, CorruptionConfig, LossConfig, Params, Task
 
 
@@ -17,21 +18,15 @@ def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig, 
     `types` [T] is 1 for the text and what stands behind it, as BERT has it, `context` [T] (bool) where an answer may be.
     Weights are such that each window counts 1, evenly over its places.
     """
-    before = tokenizer.prefix[0] if tokenizer.prefix else tokenizer.end_of_text
 
     def point(row: Row, generator: np.random.Generator) -> Row:
-        segments = row["segment_ids"]
-        first = (row["positions"] == 0) & (segments > 0)
-        marks = np.where(first, 0, np.append(0, row["marks"][:-1]))  # those of the inputs
+        segments, first, marks = row["segment_ids"], first_places(row), marks_of_inputs(row, 0)
         sizes = np.bincount(segments)[segments]
         answered = np.zeros(segments.max(initial=0) + 1, bool)
         answered[segments[(marks & BEGINS) > 0]] = True
         targets = np.where(first & ~answered[segments], BEGINS + ENDS, marks & (BEGINS + ENDS))
-        return {
-            "inputs": np.where(first, before, row["inputs"]).astype(np.int32),
+        return before_text(row, tokenizer, network) | {
             "targets": targets.astype(np.int32),
-            "positions": row["positions"],
-            "segment_ids": segments,
             "types": ((marks & (READ + BEHIND)) > 0).astype(np.int32),
             "context": (marks & READ) > 0,
             "weights": np.where(segments > 0, 1 / sizes, 0).astype(np.float32),

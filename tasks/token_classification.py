@@ -3,23 +3,20 @@
 import numpy as np
 
 from data.batches import PackedRows, PrepareRow, Row
+from data.forms.tags import IGNORED
 from data.tokenizer import Tokenizer
 from metrics import span_metrics
 from tasks.classification import predict
 from tasks.cross_entropy import token_loss
-from tasks.places import before_text
+from tasks.places import before_text, marks_of_inputs
 from tasks.task import CorruptionConfig, Task
 
 
 def prepare(packed: PackedRows, tokenizer: Tokenizer, config: CorruptionConfig, network: str) -> PrepareRow:
-    """The label of a word is the target of its first piece; all other places have none (a mark below 0) and no weight.
-
-    A row's marks are those of its targets, which are one place further than its inputs.
-    """
+    """The label of a word is the target of its first piece; all other places have none (a mark below 0) and no weight."""
 
     def tag_row(row: Row, generator: np.random.Generator) -> Row:
-        inside = (row["positions"] > 0) & (row["segment_ids"] > 0)
-        marks = np.where(inside, np.append(-1, row["marks"][:-1]), -1)
+        marks = marks_of_inputs(row, IGNORED)
         targets, weights = np.maximum(marks, 0).astype(np.int32), (marks >= 0).astype(np.float32)
         return before_text(row, tokenizer, network) | {"targets": targets, "weights": weights}
 

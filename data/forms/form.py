@@ -63,7 +63,8 @@ class Form:
         classes: (values) -> the classes that an example names; None: there are none to be told apart.
         order: the key by which the classes are sorted.
         cleaned: whether what is learned is of the whole text, so that `data.clean` may change it.
-        builtin: (source, settings) -> the document and the values of each example of `builtin:NAME`; None: there are none.
+        builtin: (source, settings) -> the document of each example of `builtin:NAME`, and its values as they are read; None:
+            there are none.
         key: (values) -> what decides the side of the split; None: the text does.
         prompt: (what a user types, settings) -> what a model that has learned such examples is given to answer; None: the same.
     """
@@ -90,6 +91,13 @@ def cut_to_rows(
     """
     most = sequence_length - 1 - len(suffix)
     return [[*each[:most], *suffix] for each in tokens], sum(len(each) > most for each in tokens)
+
+
+def encode_whole(examples: Sequence[Example], tokenizer: Tokenizer, data: DataConfig, labels: np.ndarray) -> Pieces:
+    """The examples' texts as tokens, each with its label as a whole; one that is too long is cut."""
+    texts = tokenizer.encode_all([example.text for example in examples])
+    tokens, cut = cut_to_rows(texts, data.sequence_length, tokenizer.suffix)
+    return Pieces(tokens, labels, cut=cut)
 
 
 def filled(values: Mapping[str, Any], name: str, data: DataConfig) -> str:

@@ -1,15 +1,14 @@
 """A text and all the classes that it is of: none, one or several."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from common.errors import UserError
 from data.config import DataConfig
-from data.document import Document
 from data.forms import labels
-from data.forms.form import Example, Form, Pieces, cut_to_rows, filled
+from data.forms.form import Example, Form, Pieces, encode_whole, filled
 from data.tokenizer import Tokenizer
 
 
@@ -27,15 +26,8 @@ def check(values: Mapping[str, Any], data: DataConfig) -> Mapping[str, Any]:
 
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, classes: Sequence[str], data: DataConfig) -> Pieces:
     """Tokens, and 1 for each class that a text is of, int32 [examples, C]."""
-    texts = tokenizer.encode_all([example.text for example in examples])
-    tokens, cut = cut_to_rows(texts, data.sequence_length, tokenizer.suffix)
     marked = [[name in example.values["label"] for name in classes] for example in examples]
-    return Pieces(tokens, np.array(marked, np.int32).reshape(len(examples), len(classes)), cut=cut)
-
-
-def builtin(source: str, data: DataConfig) -> Iterator[tuple[Document, Mapping[str, Any]]]:
-    for document, values in labels.builtin(source, data):
-        yield document, check(values, data)
+    return encode_whole(examples, tokenizer, data, np.array(marked, np.int32).reshape(len(examples), len(classes)))
 
 
 LABEL_SETS = Form(
@@ -45,5 +37,5 @@ LABEL_SETS = Form(
     encode,
     classes=lambda values: values["label"],
     cleaned=True,
-    builtin=builtin,
+    builtin=labels.builtin,
 )

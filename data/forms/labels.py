@@ -9,7 +9,7 @@ from common.errors import UserError
 from data.builtin import read_builtin_labels
 from data.config import DataConfig
 from data.document import Document
-from data.forms.form import Example, Form, Pieces, cut_to_rows, filled
+from data.forms.form import Example, Form, Pieces, encode_whole, filled
 from data.readers import kind_of
 from data.tokenizer import Tokenizer
 
@@ -27,9 +27,8 @@ def check(values: Mapping[str, Any], data: DataConfig) -> Mapping[str, Any]:
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, classes: Sequence[str], data: DataConfig) -> Pieces:
     """Tokens, and the number of the class, int32 [examples]."""
     numbers = {name: number for number, name in enumerate(classes)}
-    texts = tokenizer.encode_all([example.text for example in examples])
-    tokens, cut = cut_to_rows(texts, data.sequence_length, tokenizer.suffix)
-    return Pieces(tokens, np.array([numbers[example.values["label"]] for example in examples], np.int32), cut=cut)
+    labels = np.array([numbers[example.values["label"]] for example in examples], np.int32)
+    return encode_whole(examples, tokenizer, data, labels)
 
 
 def builtin(source: str, data: DataConfig) -> Iterator[tuple[Document, Mapping[str, Any]]]:

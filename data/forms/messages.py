@@ -86,7 +86,7 @@ def builtin(source: str, data: DataConfig) -> Iterator[tuple[Document, Mapping[s
     for document, turns in read_builtin_dialogues(source):
         messages = [{"role": ROLES[1 + number % 2], "content": turn} for number, turn in enumerate(turns)]
         if len(messages) > 1:
-            yield document, check({"messages": messages}, data)
+            yield document, {"messages": messages}
 
 
 MESSAGES = Form(("messages",), check, lambda values: values["text"], encode, builtin=builtin)

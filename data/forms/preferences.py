@@ -99,8 +99,8 @@ def builtin(source: str, data: DataConfig) -> Iterator[tuple[Document, Mapping[s
         random.Random(0).shuffle(others)
         for (document, (question, answer, *_)), other in zip(dialogues, others, strict=True):
             if answer != other:
-                values = {"prompt": question, "chosen": answer, "rejected": other}
-                yield Document(document.text, source, document.key), check(values, data)
+                pair = {"prompt": question, "chosen": answer, "rejected": other}
+                yield Document(document.text, source, document.key), pair
 
 
 PREFERENCES = Form(("prompt", "chosen", "rejected"), check, lambda values: values["text"], encode, builtin=builtin)

@@ -1,16 +1,15 @@
 """A text and a number, such as a grade."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from common.errors import UserError
 from data.config import DataConfig
-from data.document import Document
 from data.forms import labels
-from data.forms.form import Example, Form, Pieces, cut_to_rows, filled
+from data.forms.form import Example, Form, Pieces, encode_whole, filled
 from data.tokenizer import Tokenizer
 
 MOST = float(np.finfo(np.float32).max)
@@ -30,15 +29,7 @@ def check(values: Mapping[str, Any], data: DataConfig) -> Mapping[str, Any]:
 
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, classes: Sequence[str], data: DataConfig) -> Pieces:
     """Tokens, and the number, float32 [examples]."""
-    texts = tokenizer.encode_all([example.text for example in examples])
-    tokens, cut = cut_to_rows(texts, data.sequence_length, tokenizer.suffix)
-    return Pieces(tokens, np.array([example.values["label"] for example in examples], np.float32), cut=cut)
+    return encode_whole(examples, tokenizer, data, np.array([each.values["label"] for each in examples], np.float32))
 
 
-def builtin(source: str, data: DataConfig) -> Iterator[tuple[Document, Mapping[str, Any]]]:
-    """Of labels that are numbers."""
-    for document, values in labels.builtin(source, data):
-        yield document, check(values, data)
-
-
-SCORES = Form(("text", "label"), check, lambda values: values["text"], encode, cleaned=True, builtin=builtin)
+SCORES = Form(("text", "label"), check, lambda values: values["text"], encode, cleaned=True, builtin=labels.builtin)

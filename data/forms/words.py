@@ -5,12 +5,11 @@ import re
 from collections.abc import Iterable, Sequence
 
 from common.errors import UserError
-from data.tokenizer import SPACE_MARK, Tokenizer
+from data.tokenizer import SPACE_MARK, SPACES, Tokenizer
 from data.words import HAN
 
 # Ideographs, kana, and the punctuation and full-width forms that are written with them.
 UNSPACED = re.compile(f"[{HAN}\u3000-\u30ff\u31f0-\u31ff\uff00-\uffef]")
-SPACES = (SPACE_MARK, "Ġ")  # a space that is a piece of its own: SentencePiece's, and that of byte-level BPE
 LINE_END = "\n"
 
 

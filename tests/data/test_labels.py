@@ -5,7 +5,7 @@ import pytest
 
 from common.errors import UserError
 from data.config import DataConfig
-from data.examples import load_examples
+from data.examples import load_examples, read_examples
 from data.forms import FORMS
 from data.forms.form import Example, cut_to_rows
 from data.tokenizer import TokenizerConfig
@@ -78,10 +78,10 @@ def test_a_corpus_of_each(tmp_path):
 
 def test_the_built_in_levels_are_numbers():
     data = options("builtin:hsk/zh", label_field="hsk_level")
-    values = [values["label"] for _, values in FORMS["scores"].builtin("builtin:hsk/zh", data)]
+    values = [example.values["label"] for example in read_examples(["builtin:hsk/zh"], FORMS["scores"], data)]
     assert set(values) == {1.0, 2.0, 3.0, 4.0, 5.0, 6.0}
     with pytest.raises(UserError, match="is 'greetings'; this task learns numbers"):
-        next(FORMS["scores"].builtin("builtin:hsk/zh", options("builtin:hsk/zh", label_field="topic")))
+        next(read_examples(["builtin:hsk/zh"], FORMS["scores"], options("builtin:hsk/zh", label_field="topic")))
 
 
 def test_what_the_tokenizer_puts_behind_a_text_is_kept_however_long_it_is():
