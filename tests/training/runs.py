@@ -25,7 +25,7 @@ def valid_lines(folder: Path) -> list[dict]:
     return [line for line in read_metrics(folder / "metrics.jsonl") if line["split"] == "valid"]
 
 
-def measure(run: Path, task=None, batch_size=None, said=None, write=None, **data) -> Measurement:
+def measure(run: Path, task=None, *, batch_size=None, said=None, write=None, **data) -> Measurement:
     """`measure_run` with changes to the `data` settings; nothing may be said unless there is a list for it."""
     say = pytest.fail if said is None else said.append
     return measure_run(str(run), task, data, batch_size, say, lambda *_: None, write)

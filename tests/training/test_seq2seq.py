@@ -125,19 +125,19 @@ def test_beams_and_what_does_not_fit(run, tmp_path):
     def write(*arguments, **options):
         return write_targets(*arguments, say=said.append, tell=lambda *_: None, **options)
 
-    found = measure(run, said, lambda *them: write(*them, beam=beam, max_new_tokens=6), **fields)
+    found = measure(run, said=said, write=lambda *them: write(*them, beam=beam, max_new_tokens=6), **fields)
     assert found.predictions[0]["prediction"] == "cba"
     assert f"{path}: 1 of 2 texts are cut to data.sequence_length=24" in said
     assert any(line.startswith("1 of 2 sources are cut to ") for line in said)
     said.clear()
-    found = measure(run, said, lambda *them: write(*them, max_new_tokens=2), **fields)
+    found = measure(run, said=said, write=lambda *them: write(*them, max_new_tokens=2), **fields)
     assert [len(pair["prediction"]) for pair in found.predictions] == [2, 2]
     assert said[-1] == "2 of 2 answers do not end within max_new_tokens=2, and are cut there"
     if run.name == "decoder":
         with pytest.raises(
             ConfigError, match="max_new_tokens=23 leaves no room for a source: this model takes 24 tokens"
         ):
-            measure(run, said, lambda *them: write(*them, max_new_tokens=23), **fields)
+            measure(run, said=said, write=lambda *them: write(*them, max_new_tokens=23), **fields)
 
 
 def test_a_user_types_the_source_alone(run, capsys):
