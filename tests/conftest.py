@@ -18,6 +18,19 @@ from common.command import run_command
 
 ROOT = Path(__file__).parent.parent
 
+# The programs of these tests are many and small: to compile them costs far more than to run them.
+jax.config.update("jax_disable_most_optimizations", True)
+
+
+def pytest_configure(config):
+    config.option.loadscopereorder = False  # pytest-xdist takes files in this order:
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that none is left to one worker at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory) -> str:

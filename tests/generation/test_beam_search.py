@@ -23,14 +23,6 @@ from tests.generation.test_completion import tokenizer
 from tests.generation.test_decoder import CONFIGS, GPT, GREEDY, PROMPTS, T5, forward, log_softmax, network
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """These arrays are tiny and the programs many: compiling costs far more than running."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def found(decoded):
     """The new tokens of each row."""
     spans = zip(decoded.ids_BS, decoded.prompt_lengths_B, decoded.lengths_B, strict=True)

@@ -11,11 +11,7 @@ from pathlib import Path
 
 import pytest
 
-# Compiling takes most of these tests' time; half of it is optimization, for which they run far too short. Set before JAX
-# starts.
 FAST_COMPILATION = " --xla_backend_optimization_level=0"
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + FAST_COMPILATION
-
 ROOT = Path(__file__).parent.parent.parent
 WORDS = (
     "the",
