@@ -8,7 +8,7 @@ from torch import nn
 from model import TransformerConfig
 from training.optimizer import OptimizerConfig
 
-ACTIVATIONS = {"gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "swiglu": F.silu}
+ACTIVATIONS = {"gelu": F.gelu, "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "swiglu": F.silu}
 
 
 def norm(config: TransformerConfig) -> nn.Module:
