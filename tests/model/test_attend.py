@@ -22,7 +22,7 @@ def packed(length):
     return attention_mask(row, row, causal=True)
 
 
-@pytest.mark.parametrize("length", [5, 64, 131])  # one block, two, and four of which the last is shorter
+@pytest.mark.parametrize("length", [5, 64, 131])  # one block, two, and two of which the last is shorter
 @pytest.mark.parametrize("kv_heads", [4, 2])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_blocks_give_what_all_scores_together_give_and_so_do_their_gradients(length, kv_heads, with_bias):
@@ -39,12 +39,12 @@ def test_blocks_give_what_all_scores_together_give_and_so_do_their_gradients(len
         np.testing.assert_allclose(array, its_expected, atol=5e-6)
 
 
-def test_blocks_leave_out_three_eighths_of_the_scores():
+def test_blocks_leave_out_a_quarter_of_the_scores():
     def flops(attend):
         compiled = jax.jit(attend).lower(*arrays(128, 1, 1, head_dim=64, batch=1)[:3]).compile()
         return compiled.cost_analysis()["flops"]
 
-    assert 0.6 < flops(attend_by_blocks) / flops(ATTENTIONS["xla"].causal) < 0.67
+    assert 0.72 < flops(attend_by_blocks) / flops(ATTENTIONS["xla"].causal) < 0.79
 
 
 def test_bfloat16_stays_so_and_is_summed_in_float32():
