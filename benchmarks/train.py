@@ -163,6 +163,7 @@ def main() -> int:
         packages.append("torch")
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
     print(f"{os.cpu_count()} cores, {jax.devices()[0].device_kind}, Python {platform.python_version()}, {versions}")
+    print(f"GLIBC_TUNABLES={os.environ.get('GLIBC_TUNABLES', '')}, load {os.getloadavg()[0]:.1f}")
     for name in flags.shape or SHAPES:
         measure(name, flags.rounds, not flags.no_torch)
     return 0
