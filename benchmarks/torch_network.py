@@ -8,7 +8,8 @@ from torch import nn
 from model import TransformerConfig
 from training.optimizer import OptimizerConfig
 
-ACTIVATIONS = {"gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "swiglu": F.silu}
+QKV = ("query", "key", "value")  # one product, as in nanoGPT
+ACTIVATIONS = {"gelu": F.gelu, "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "swiglu": F.silu}
 
 
 def norm(config: TransformerConfig) -> nn.Module:
@@ -25,15 +26,13 @@ class Block(nn.Module):
         self.heads, self.activation = config.num_heads, ACTIVATIONS[config.activation]
         width, hidden, bias = config.embed_dim, config.mlp_dim, config.use_bias
         self.attention_norm, self.mlp_norm = norm(config), norm(config)
-        self.query, self.key, self.value, self.out = (nn.Linear(width, width, bias) for _ in range(4))
+        self.qkv, self.out = nn.Linear(width, 3 * width, bias), nn.Linear(width, width, bias)
         self.up, self.down = nn.Linear(width, hidden, bias), nn.Linear(hidden, width, bias)
         self.gate = nn.Linear(width, hidden, bias) if config.activation == "swiglu" else None
 
     def forward(self, x, cos_sin):
         y = self.attention_norm(x)
-        q, k, v = (
-            layer(y).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
-        )
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in self.qkv(y).chunk(3, dim=-1))
         if cos_sin is not None:
             q, k = rotate(q, *cos_sin), rotate(k, *cos_sin)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -82,10 +81,10 @@ def copy_parameters(network: Network, params) -> None:
         array = np.array(values, np.float32).reshape(target.shape[::-1] if transpose else target.shape)
         target.copy_(torch.from_numpy(array.T if transpose else array))
 
-    def copy_layer(module, values):
+    def copy_layer(module, values, part=0, parts=1):
         for name, array in values.items():
             target = module.bias if name == "bias" else module.weight
-            copy(target, array, transpose=name == "kernel")
+            copy(target.chunk(parts)[part], array, transpose=name == "kernel")
 
     copy(network.tokens.weight, params["token_embedding"]["embedding"])
     if "position_embedding" in params:
@@ -95,7 +94,11 @@ def copy_parameters(network: Network, params) -> None:
     layers = blocks["attention"] | blocks["mlp"] | {name: blocks[name] for name in ("attention_norm", "mlp_norm")}
     for number, block in enumerate(network.blocks):
         for name, values in layers.items():
-            copy_layer(getattr(block, name), {part: array[number] for part, array in values.items()})
+            values = {part: array[number] for part, array in values.items()}
+            if name in QKV:
+                copy_layer(block.qkv, values, QKV.index(name), len(QKV))
+            else:
+                copy_layer(getattr(block, name), values)
 
 
 def make_step(config: TransformerConfig, optimizer: OptimizerConfig, params, inputs, targets):

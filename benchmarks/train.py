@@ -29,10 +29,21 @@ from training.optimizer import make_optimizer
 from training.sharding import MeshConfig, make_mesh, put_batch
 from training.step import abstract_state, compile_train_step, init_state, make_train_step, shardings_of
 
+
+def nanogpt(vocab_size: int, layers: int, width: int, heads: int, length: int) -> TransformerConfig:
+    """The model of nanoGPT with its own settings: GPT-2 without biases, the exact GELU, no dropout."""
+    return TransformerConfig(
+        vocab_size, length, width, heads, layers, activation="gelu", use_bias=False, scan_layers=False
+    )
+
+
 # name -> (the network, rows, tokens a row): batches small enough for a laptop.
 SHAPES: dict[str, tuple[Callable[[RunConfig], TransformerConfig], int, int]] = {
     "base": (lambda run: run.model, 8, 128),
     "gpt2-small": (lambda run: presets.gpt2("124m"), 1, 256),
+    "nano-words": (lambda run: nanogpt(8192, 2, 384, 6, 256), 4, 256),
+    "nano-letters": (lambda run: nanogpt(65, 4, 128, 4, 64), 12, 64),  # nanoGPT's example for a laptop
+    "nano-letters-wide": (lambda run: nanogpt(65, 6, 384, 6, 256), 4, 256),
 }
 
 
@@ -152,6 +163,7 @@ def main() -> int:
         packages.append("torch")
     versions = ", ".join(f"{package} {version(package)}" for package in packages)
     print(f"{os.cpu_count()} cores, {jax.devices()[0].device_kind}, Python {platform.python_version()}, {versions}")
+    print(f"GLIBC_TUNABLES={os.environ.get('GLIBC_TUNABLES', '')}, load {os.getloadavg()[0]:.1f}")
     for name in flags.shape or SHAPES:
         measure(name, flags.rounds, not flags.no_torch)
     return 0

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
+from model.attend import ATTENTIONS
 from model.config import TransformerConfig
 from model.layers import Dense, norm
 from model.positions import rotate
@@ -141,12 +142,14 @@ class View:
         bias_BNTS: added to the scores, by distance; None: nothing.
         cos_sin: RoPE's turns of queries and keys, [B, T, 1, H/2] each; None: none.
         slot: int32 scalar, where new keys and values go in a cache; None: there is no cache.
+        causal: whether the keys are the queries' own row, and the mask lets none of them see a later one.
     """
 
     mask_B1TS: jax.Array
     bias_BNTS: jax.Array | None = None
     cos_sin: tuple[jax.Array, jax.Array] | None = None
     slot: jax.Array | None = None
+    causal: bool = struct.field(pytree_node=False, default=False)
 
 
 def attention_mask(queries: Tokens, keys: Tokens, causal: bool, window: int | None = None) -> jax.Array:
@@ -201,13 +204,13 @@ class Attention(nn.Module):
             if context_BSD is not None:
                 kept = kept.write(k_BSKH, v_BSKH, view.slot)
             k_BSKH, v_BSKH = kept.k_BSKH.astype(q_BTNH.dtype), kept.v_BSKH.astype(q_BTNH.dtype)
-        out_BTNH = jax.nn.dot_product_attention(
+        attend = ATTENTIONS[config.attention]
+        out_BTNH = (attend.causal if view.causal else attend.other)(
             q_BTNH,
             k_BSKH,
             v_BSKH,
             bias=view.bias_BNTS,
             mask=view.mask_B1TS,
             scale=None if config.scale_attention else 1.0,
-            implementation=config.attention,
         )
         return Dense(config, (config.embed_dim,), contract=2, residual=True, name="out")(out_BTNH), kept

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 
 from common.errors import choose, require
+from model.attend import ATTENTIONS
 from model.layers import ACTIVATIONS, INITIALIZERS, NORMS
 from model.positions import ROPE_SCALINGS
 
@@ -17,7 +18,6 @@ REMAT_POLICIES = {  # what is kept for the backward pass, less and less
     "full": jax.checkpoint_policies.nothing_saveable,  # each block's input; the rest is computed again
 }
 DTYPES = ("float32", "bfloat16")
-ATTENTIONS = ("xla", "cudnn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class TransformerConfig:
     dropout: float = 0.0
     initializer: str = "normal"
     initializer_std: float = 0.02
-    attention: str = "xla"
+    attention: str = "auto"
     dtype: str = "float32"
     remat: str = "none"
     scan_layers: bool = True

@@ -119,6 +119,7 @@ class FeedForward(nn.Module):
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         config = self.config
         activation, gated = ACTIVATIONS[config.activation]
+        activation = jax.checkpoint(activation)  # computed again in the backward pass: cheaper than its parts kept
         h_BTF = Dense(config, (config.mlp_dim,), name="up")(x_BTD)
         if gated:
             h_BTF = h_BTF * activation(Dense(config, (config.mlp_dim,), name="gate")(x_BTD))

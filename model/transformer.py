@@ -161,7 +161,9 @@ class Stack(nn.Module):
             bias_BNTS = table(buckets_BTS).transpose(0, 3, 1, 2)
         if config.position == "rope":
             cos_sin = rotations(tokens.positions, config)
-        return View(attention_mask(tokens, keys, self.causal, config.sliding_window), bias_BNTS, cos_sin, slot)
+        mask_B1TS = attention_mask(tokens, keys, self.causal, config.sliding_window)
+        causal = self.causal and slot is None and tokens.prefix is None
+        return View(mask_B1TS, bias_BNTS, cos_sin, slot, causal)
 
 
 class Transformer(nn.Module):
