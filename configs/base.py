@@ -135,14 +135,14 @@ def get_config() -> ConfigDict:
                 ),  # beside which kernels: patterns of names, such as "mlp/" or "blocks/[0-5]/"
             },
             "optimizer": {
-                "name": "adamw",  # adamw | adam | sgd | lion | adafactor
+                "name": "adamw",  # adamw | adam | sgd | lion | adafactor | muon (adamw but for the matrices of layers)
                 "learning_rate": 1.2e-3,  # the peak
                 "schedule": "cosine",  # constant | linear | cosine | rsqrt | wsd (warmup-stable-decay)
                 "warmup_steps": 50,  # linear, before every schedule
                 "final_fraction": 0.1,  # of the peak, at the end of linear, cosine and wsd
                 "decay_fraction": 0.2,  # of all steps, for wsd's decay
                 "weight_decay": 0.1,  # not on norms and biases
-                "b1": 0.9,  # also sgd's momentum
+                "b1": 0.9,  # also the momentum of sgd and muon
                 "b2": 0.95,
                 "eps": 1e-8,
                 "clip_norm": 1.0,  # of the global gradient; 0: no clipping

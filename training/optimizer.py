@@ -11,6 +11,7 @@ from common.errors import choose, require
 from model import lora
 from model.parameters import parameter_path
 from training.layer_rates import with_layer_rates
+from training.muon import scale_by_muon
 from training.skipping import skip_steps
 
 
@@ -69,10 +70,15 @@ SCHEDULES: dict[str, Callable[[OptimizerConfig, int], optax.Schedule]] = {
     ),
 }
 
+
+def scale_by_adam(config: OptimizerConfig) -> optax.GradientTransformation:
+    return optax.scale_by_adam(config.b1, config.b2, config.eps)
+
+
 # name -> gradients to directions; clipping, weight decay and the learning rate are added for all alike.
 OPTIMIZERS: dict[str, Callable[[OptimizerConfig], optax.GradientTransformation]] = {
-    "adamw": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),  # Loshchilov and Hutter 2017, arXiv:1711.05101
-    "adam": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),  # Kingma and Ba 2014, arXiv:1412.6980
+    "adamw": scale_by_adam,  # Loshchilov and Hutter 2017, arXiv:1711.05101
+    "adam": scale_by_adam,  # Kingma and Ba 2014, arXiv:1412.6980
     "sgd": lambda c: optax.trace(decay=c.b1),  # momentum b1
     "lion": lambda c: optax.scale_by_lion(c.b1, c.b2),  # Chen et al. 2023, arXiv:2302.06675
     # Shazeer and Stern 2018, arXiv:1804.04235. The two largest axes are factored where both are 32 or more, as a head's
@@ -80,6 +86,8 @@ OPTIMIZERS: dict[str, Callable[[OptimizerConfig], optax.GradientTransformation]]
     "adafactor": lambda c: optax.chain(
         optax.scale_by_factored_rms(min_dim_size_to_factor=32), optax.clip_by_block_rms(1.0)
     ),
+    # Jordan et al. 2024; embeddings, the head, norms and biases by AdamW
+    "muon": lambda c: scale_by_muon(c.b1, scale_by_adam(c), "float32"),
 }
 
 

@@ -135,7 +135,7 @@ def test_clipping(clip_norm, expected):
     np.testing.assert_allclose(updates["kernel"], np.full(4, expected / 2), rtol=1e-6)
 
 
-RATES = {"adamw": 0.03, "adam": 0.03, "sgd": 0.01, "lion": 0.03, "adafactor": 0.03}
+RATES = {"adamw": 0.03, "adam": 0.03, "sgd": 0.01, "lion": 0.03, "adafactor": 0.03, "muon": 0.1}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -181,7 +181,7 @@ def test_adam_with_weight_decay_is_refused():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"name": "adamww"}, "name='adamww' is not known .*'adamw'.*adafactor, adam, adamw, lion, sgd"),
+        ({"name": "adamww"}, "name='adamww' is not known .*'adamw'.*adafactor, adam, adamw, lion, muon, sgd"),
         ({"schedule": "cosin"}, "schedule='cosin' is not known .*'cosine'.*"),
         ({"learning_rate": 0.0}, "learning_rate=0.0 must be above 0"),
         ({"eps": 0.0}, "eps=0.0 must be above 0"),
