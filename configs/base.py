@@ -145,6 +145,7 @@ def get_config() -> ConfigDict:
                 "b1": 0.9,  # also the momentum of sgd and muon
                 "b2": 0.95,
                 "eps": 1e-8,
+                "state_dtype": "float32",  # of first moments: float32 | bfloat16 (half their memory); second ones stay float32
                 "clip_norm": 1.0,  # of the global gradient; 0: no clipping
                 "skip_above": 0.0,  # batches whose gradient norm is higher, or NaN, change nothing; 0: NaN stops the run
                 "frozen": (),  # what does not learn: patterns of names, such as "token_embedding" or "blocks/[0-5]/"
