@@ -164,6 +164,7 @@ def get_config() -> ConfigDict:
                 "keep_checkpoints": 2,  # the newest so many, and the best
                 "sample_prompts": ("zh:", "en:"),  # continued (of dialogues: answered) at each evaluation
                 "sample_tokens": 48,
+                "ema_decay": 0.0,  # such as 0.999: validate, sample and keep an average of the weights; 0: the last ones
                 "layer_norms": False,  # report the norms of gradients and updates layer by layer, too
                 "tensorboard": True,
                 "wandb_project": "",  # a Weights & Biases project; needs pip install wandb

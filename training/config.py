@@ -47,6 +47,7 @@ class TrainingConfig:
     epochs: int = 0
     layer_norms: bool = False
     best_metric: str = "loss"
+    ema_decay: float = 0.0
 
     def __post_init__(self):
         more_is_better(self.best_metric)
@@ -56,6 +57,7 @@ class TrainingConfig:
                     getattr(self, field.name) >= 0, f"{field.name}={getattr(self, field.name)} must not be negative"
                 )
             elif field.type is int:
+        require(0 <= self.ema_decay < 1, f"ema_decay={self.ema_decay} must be in [0, 1); 0 averages nothing")
                 require(getattr(self, field.name) >= 1, f"{field.name}={getattr(self, field.name)} must be at least 1")
         require(
             self.batch_size % self.microbatches == 0,

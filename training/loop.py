@@ -85,7 +85,7 @@ class Trainer:
         self.optimizer = make_optimizer(config.optimizer, training.num_steps)
         self.base = BaseWeights(config, folder, self.mesh, display.say)
         state = (config.model, self.optimizer, config.seed, self.mesh, config.lora, self.base.abstract)
-        self.abstract = abstract_state(*state)
+        self.abstract = abstract_state(*state, training.ema_decay)
         self.train_step = make_train_step(
             config.model,
             task,
@@ -96,6 +96,7 @@ class Trainer:
             training.layer_norms,
             config.lora,
         )
+            training.ema_decay,
         check_metric(training.best_metric, self.evaluate.figures)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints, best_metric=training.best_metric)
         self.peak_flops, self.peak_flops_source = peak_flops()
@@ -140,7 +141,7 @@ class Trainer:
         self.display.say(
             f"done: {self.folder.path} (newest step {end}, best step {best}{by}, {self.epochs(end)}, curve in loss.png)"
         )
-        samples = self.write_samples(self.base.merged(state.params))
+        samples = self.write_samples(self.base.merged(state.outcome))
         if jax.process_index() == 0:
             for sample in samples:
                 print(sample, end="\n\n")
@@ -168,7 +169,8 @@ class Trainer:
             }
 
         def init(given: Params) -> TrainState:
-            return init_state(config.model, self.optimizer, config.seed, given, config.lora, self.base.abstract)
+            kinds = config.lora, self.base.abstract, config.training.ema_decay
+            return init_state(config.model, self.optimizer, config.seed, given, *kinds)
 
         return jax.jit(init, out_shardings=shardings)(given)
 
@@ -233,8 +235,8 @@ class Trainer:
         return stalled
 
     def _save(self, state: TrainState, figures: dict[str, float] | None, monitor: Monitor) -> None:
-        """Starts to save `state`, which must give a finite loss: on some of the next rows, where it was not evaluated."""
-        if figures is None:
+        """Starts to save `state`, whose parameters must give a finite loss: on some of the next rows, if none is known."""
+        if figures is None or state.average:
             step = int(state.step)
             loss = self.evaluate.batch_loss(self.base.merged(state.params), self.batch(step, self.microbatch))
             monitor.require_finite(step, {"loss of the next step": loss})
@@ -247,7 +249,7 @@ class Trainer:
 
     def _evaluate(self, state: TrainState, writer: MetricsWriter, monitor: Monitor) -> dict[str, float]:
         """Measures and reports the figures of a validation of `state`, by name, and shows samples."""
-        step, weights = int(state.step), self.base.merged(state.params)
+        step, weights = int(state.step), self.base.merged(state.outcome)
         values = self.evaluate(weights)
         monitor.require_finite(step, {"validation loss": values["loss"]})
         writer.write(step, "valid", values)
@@ -339,6 +341,8 @@ class Trainer:
         say(
             f"text: {packed.num_tokens:,} tokens to train on ({num_bytes:,} bytes, rows {packed.efficiency:.1%} full), "
             f"{valid:,} to validate; {self.corpus.tokenizer.vocab_size:,} pieces"
+        if config.training.ema_decay:
+            say(f"averaged: what is validated, sampled and kept (training.ema_decay={config.training.ema_decay})")
         )
         steps = config.training.num_steps
         if self.corpus.classes:

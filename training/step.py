@@ -14,6 +14,7 @@ from model.lora import LoraConfig
 from model.parameters import Params, by_path, init_params, nested
 from tasks import LossConfig, Task
 from training.layer_norms import layer_norms
+from training.average import add_to_average, begin_average
 from training.optimizer import decay_mask
 from training.sharding import constrain_batch, gather_tables, optimizer_shardings, parameter_shardings, replicated
 
@@ -32,12 +33,19 @@ class TrainState:
         optimizer: Optax's state.
         key: uint32, the run's random key (`jax.random.key_data`); the randomness of a step is `fold_in(key, step)`.
     """
+        average: of the parameters over the steps, like them; {} where a run keeps none.
 
     step: jax.Array
     params: Params
     optimizer: optax.OptState
     key: jax.Array
 
+    average: Params = dataclasses.field(default_factory=dict)
+
+    @property
+    def outcome(self) -> Params:
+        """The parameters that are measured, sampled from and read by others: the average, where there is one."""
+        return self.average or self.params
 
 class MeshedNetwork:
     """The network over a mesh, as tasks call it (`tasks.task.Apply`).
@@ -78,10 +86,12 @@ def init_state(
     """
     init_key, step_key = jax.random.split(jax.random.key(seed))
     params = init_params(config, init_key)
+    ema_decay: float = 0.0,
     start = by_path(given or {})
     params = nested({path: start.get(path, leaf).astype(leaf.dtype) for path, leaf in by_path(params).items()})
     params = adapters.trainable(params, base or {}, lora, init_key)
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), jax.random.key_data(step_key))
+    average = begin_average(params, ema_decay > 0)
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), jax.random.key_data(step_key), average)
 
 
 def abstract_state(
@@ -97,7 +107,8 @@ def abstract_state(
     Raises:
         ConfigError: an axis that the mesh does not divide.
     """
-    return lay_out(jax.eval_shape(lambda: init_state(config, optimizer, seed, None, lora, base)), mesh)
+    return lay_out(jax.eval_shape(lambda: init_state(config, optimizer, seed, None, lora, base, ema_decay)), mesh)
+    ema_decay: float = 0.0,
 
 
 def lay_out(shapes: TrainState, mesh: Mesh) -> TrainState:
@@ -119,6 +130,7 @@ def lay_out(shapes: TrainState, mesh: Mesh) -> TrainState:
 
 
 def shardings_of(tree):
+        average=shardings if shapes.average else {},
     """The shardings of abstract or real arrays."""
     return jax.tree.map(lambda leaf: leaf.sharding, tree)
 
@@ -147,6 +159,7 @@ def make_train_step(
     by the summed weights once, so the result does not depend on the cut. Metrics are float32 scalars: "loss" (mean
     cross-entropy in nats) and the task's other means, "tokens" (all that the network read), "grad_norm" (before clipping)
     and, `with_layer_norms`, what `layer_norms` tells of gradients and updates.
+    ema_decay: float = 0.0,
     """
     apply = MeshedNetwork(model, mesh)
 
@@ -185,7 +198,8 @@ def make_train_step(
         metrics = means | {"tokens": tokens.astype(jnp.float32), "grad_norm": grad_norm}
         if with_layer_norms:
             metrics |= layer_norms("grad_norm", gradients) | layer_norms("update_norm", updates)
-        return TrainState(state.step + 1, params, optimizer_state, state.key), metrics
+        average = add_to_average(state.average, params, state.step + 1, ema_decay)
+        return TrainState(state.step + 1, params, optimizer_state, state.key, average), metrics
 
     return train_step
 
