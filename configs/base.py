@@ -166,6 +166,7 @@ def get_config() -> ConfigDict:
                 "sample_tokens": 48,
                 "ema_decay": 0.0,  # such as 0.999: validate, sample and keep an average of the weights; 0: the last ones
                 "layer_norms": False,  # report the norms of gradients and updates layer by layer, too
+                "activations_every": 0,  # steps, a multiple of log_every: report what flows through the layers, too; 0: never
                 "tensorboard": True,
                 "wandb_project": "",  # a Weights & Biases project; needs pip install wandb
                 "word_vectors": "",  # a Word2Vec or GloVe file of width model.embed_dim, to start the token embedding from

@@ -12,6 +12,7 @@ from data.batches import TrainBatches
 from data.config import ON_END
 from data.corpus import Corpus, mixture
 from tasks import TASKS
+from training.activations import make_activation_step
 from training.base_weights import BaseWeights
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
@@ -31,7 +32,7 @@ from training.prefetch import prefetch
 from training.reference import add_reference
 from training.rows import describe_classes, pack_rows
 from training.run_folder import RunFolder
-from training.sharding import batch_divisor, local_rows, make_mesh, put_batch
+from training.sharding import batch_divisor, local_rows, make_mesh, put_batch, replicated
 from training.signals import StopSignal
 from training.step import (
     Params,
@@ -95,8 +96,9 @@ class Trainer:
             self.mesh,
             training.layer_norms,
             config.lora,
-        )
             training.ema_decay,
+        )
+        self.activations = jax.jit(make_activation_step(config.model, self.mesh), out_shardings=replicated(self.mesh))
         check_metric(training.best_metric, self.evaluate.figures)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints, best_metric=training.best_metric)
         self.peak_flops, self.peak_flops_source = peak_flops()
@@ -195,6 +197,9 @@ class Trainer:
             monitor.start()
             for step, batch in enumerate(batches, start + 1):
                 state, metrics = trace(step, step_function, state, batch, self.base.values)
+                if training.activations_every and step % training.activations_every == 0:
+                    rows = self.batch(step - 1, self.microbatch)
+                    metrics |= self.activations(self.base.merged(state.params), rows)
                 monitor.add(step, metrics)
                 last = step == training.num_steps
                 figures = None
@@ -336,13 +341,13 @@ class Trainer:
             rates = layer_rates(self.abstract.params, config.optimizer.frozen)
             learning = jax.tree.map(lambda leaf, rate: leaf.size * (rate > 0).mean(), self.abstract.params, rates)
             say(f"of these {sum(jax.tree.leaves(learning)):,.0f} learn; the others are frozen")
+        if config.training.ema_decay:
+            say(f"averaged: what is validated, sampled and kept (training.ema_decay={config.training.ema_decay})")
         packed, valid = self.batches.packed, sum(text.num_tokens for text in self.corpus.valid.values())
         num_bytes = sum(text.num_bytes for text in packed.texts)
         say(
             f"text: {packed.num_tokens:,} tokens to train on ({num_bytes:,} bytes, rows {packed.efficiency:.1%} full), "
             f"{valid:,} to validate; {self.corpus.tokenizer.vocab_size:,} pieces"
-        if config.training.ema_decay:
-            say(f"averaged: what is validated, sampled and kept (training.ema_decay={config.training.ema_decay})")
         )
         steps = config.training.num_steps
         if self.corpus.classes:
