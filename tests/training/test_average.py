@@ -111,6 +111,13 @@ def test_on_eight_devices_the_losses_are_the_same(whole, begin):
     assert losses(trainer.folder.path) == pytest.approx(losses(whole), rel=1e-3)
 
 
+def test_losses_are_about_those_of_a_float32_momentum(whole, begin):
+    trainer = begin("float32", **CHANGES | {"optimizer__state_dtype": "float32", "training__checkpoint_every": 6})
+    assert trainer.train() == 0
+    assert losses(trainer.folder.path) == pytest.approx(losses(whole), rel=1e-3)
+    assert losses(trainer.folder.path) != losses(whole)
+
+
 def test_adapters_of_an_averaged_run_are_averaged(whole, begin, said):
     """They begin at its average; what is read is the average of the factors, multiplied."""
     given = load_model(str(whole), lambda line: None).params
