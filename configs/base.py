@@ -135,16 +135,17 @@ def get_config() -> ConfigDict:
                 ),  # beside which kernels: patterns of names, such as "mlp/" or "blocks/[0-5]/"
             },
             "optimizer": {
-                "name": "adamw",  # adamw | adam | sgd | lion | adafactor
+                "name": "adamw",  # adamw | adam | sgd | lion | adafactor | muon (adamw but for the matrices of layers)
                 "learning_rate": 1.2e-3,  # the peak
                 "schedule": "cosine",  # constant | linear | cosine | rsqrt | wsd (warmup-stable-decay)
                 "warmup_steps": 50,  # linear, before every schedule
                 "final_fraction": 0.1,  # of the peak, at the end of linear, cosine and wsd
                 "decay_fraction": 0.2,  # of all steps, for wsd's decay
                 "weight_decay": 0.1,  # not on norms and biases
-                "b1": 0.9,  # also sgd's momentum
+                "b1": 0.9,  # also the momentum of sgd and muon
                 "b2": 0.95,
                 "eps": 1e-8,
+                "state_dtype": "float32",  # of first moments: float32 | bfloat16 (half their memory); second ones stay float32
                 "clip_norm": 1.0,  # of the global gradient; 0: no clipping
                 "skip_above": 0.0,  # batches whose gradient norm is higher, or NaN, change nothing; 0: NaN stops the run
                 "frozen": (),  # what does not learn: patterns of names, such as "token_embedding" or "blocks/[0-5]/"
@@ -163,7 +164,9 @@ def get_config() -> ConfigDict:
                 "keep_checkpoints": 2,  # the newest so many, and the best
                 "sample_prompts": ("zh:", "en:"),  # continued (of dialogues: answered) at each evaluation
                 "sample_tokens": 48,
+                "ema_decay": 0.0,  # such as 0.999: validate, sample and keep an average of the weights; 0: the last ones
                 "layer_norms": False,  # report the norms of gradients and updates layer by layer, too
+                "activations_every": 0,  # steps, a multiple of log_every: report what flows through the layers, too; 0: never
                 "tensorboard": True,
                 "wandb_project": "",  # a Weights & Biases project; needs pip install wandb
                 "word_vectors": "",  # a Word2Vec or GloVe file of width model.embed_dim, to start the token embedding from

@@ -168,6 +168,24 @@ def attention_mask(queries: Tokens, keys: Tokens, causal: bool, window: int | No
     return mask[:, None]
 
 
+def largest_logit(q_BTNH: jax.Array, k_BSKH: jax.Array, view: View, scale: float) -> jax.Array:
+    """The largest score that a query gives a key it sees, before the softmax: float32 scalar; -inf where none sees any.
+
+    By 64 queries a row at a time: kernels that never have all scores in memory are not undone by it.
+    """
+    B, T, N, H = q_BTNH.shape
+    K = k_BSKH.shape[2]
+
+    def largest(q_BNH: jax.Array, mask_B1S: jax.Array, bias_BNS: jax.Array | None) -> jax.Array:
+        q_BKGH = q_BNH.reshape(B, K, N // K, H)
+        scores = jnp.einsum("BKGH,BSKH->BKGS", q_BKGH, k_BSKH, preferred_element_type=jnp.float32)
+        scores_BNS = scale * scores.reshape(B, N, -1) + (0 if bias_BNS is None else bias_BNS)
+        return jnp.where(mask_B1S, scores_BNS, -jnp.inf).max()
+
+    queries = jax.tree.map(lambda x: jnp.moveaxis(x, -2, 0), (view.mask_B1TS, view.bias_BNTS))
+    return jax.lax.map(lambda of: largest(*of), (q_BTNH.swapaxes(0, 1), *queries), batch_size=min(64, T)).max()
+
+
 class Attention(nn.Module):
     """Multi-head attention (Vaswani et al. 2017) with grouped heads (Ainslie et al. 2023, arXiv:2305.13245).
 
@@ -204,6 +222,9 @@ class Attention(nn.Module):
             if context_BSD is not None:
                 kept = kept.write(k_BSKH, v_BSKH, view.slot)
             k_BSKH, v_BSKH = kept.k_BSKH.astype(q_BTNH.dtype), kept.v_BSKH.astype(q_BTNH.dtype)
+        if self.is_mutable_collection("intermediates"):  # for those who look inside
+            scale = config.head_dim**-0.5 if config.scale_attention else 1.0
+            self.sow("intermediates", "largest_logit", largest_logit(q_BTNH, k_BSKH, view, scale))
         attend = ATTENTIONS[config.attention]
         out_BTNH = (attend.causal if view.causal else attend.other)(
             q_BTNH,

@@ -37,10 +37,15 @@ class LoraConfig:
         require(len(self.targets) > 0, "targets is empty; name kernels, such as 'attention/', or set rank=0")
 
 
+def num_inputs(path: str) -> int:
+    """How many axes of the kernel at `path` are summed over; they come before those of its outputs."""
+    return 2 if path.endswith(TWO_INPUTS) else 1
+
+
 def factors(path: str, axes: Sequence, rank: Any) -> dict[str, tuple]:
     """The axes of A and B of the kernel at `path`, by name: sizes, if `axes` and `rank` are sizes, or what they are called."""
     lead = 1 if STACKED in path else 0
-    inner = lead + (2 if path.endswith(TWO_INPUTS) else 1)
+    inner = lead + num_inputs(path)
     return {A: (*axes[:inner], rank), B: (*axes[:lead], rank, *axes[inner:])}
 
 

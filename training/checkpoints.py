@@ -13,6 +13,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from common.errors import UserError
 from model.parameters import by_path, nested
+from training.average import begin_average
 from training.checksums import checksums
 from training.figures import more_is_better
 from training.step import Params, TrainState
@@ -34,7 +35,10 @@ class _Manager(ocp.CheckpointManager):
 
 
 class Checkpoints:
-    """The checkpoints of one run: `params` apart from the rest of the state, so that reading a model reads no more."""
+    """The checkpoints of one run: `params` apart from the rest of the state, so that reading a model reads no more.
+
+    Where a run averages its parameters, the average is in `params`, and what goes on to be trained is with the rest.
+    """
 
     def __init__(self, folder: Path, keep: int = 1, read_only: bool = False, best_metric: str = "loss"):
         """Keeps the newest `keep` and the one whose validation was the best by this figure, the first of them if several were.
@@ -82,7 +86,7 @@ class Checkpoints:
         `figures`: of its validation, by name, where it was validated; those that are no numbers are left out.
         What goes wrong while it is written is raised by the next save or by `wait`, as one of many kinds of exception.
         """
-        self._save(int(state.step), {"params": state.params, "state": _without_params(state)}, figures)
+        self._save(int(state.step), _items(state), figures)
 
     def save_params(self, params: Params) -> None:
         """Starts to write parameters that were not trained here, in the dtype they have, as step 0."""
@@ -126,10 +130,10 @@ class Checkpoints:
             if fresh is not None and step == 0 and not (self.folder / "0" / "state").exists():
                 params = self._read(step, "params", abstract.params, any_dtype=True)
                 params = jax.tree.map(lambda x, a: x.astype(a.dtype), params, abstract.params)
-                return dataclasses.replace(fresh(), params=params)
-            params = self._read(step, "params", abstract.params)
-            state = self._read(step, "state", _without_params(abstract))
-            return TrainState(params=params, **state)
+                return dataclasses.replace(
+                    fresh(), params=params, average=begin_average(params, bool(abstract.average))
+                )
+            return _state(**{item: self._read(step, item, arrays) for item, arrays in _items(abstract).items()})
 
         return self._newest_good(read, say, damaged=self.folder.parent / "damaged")
 
@@ -260,5 +264,12 @@ def _is_of_the_system(error: Exception) -> bool:
     )
 
 
-def _without_params(state: TrainState) -> dict:
-    return {"step": state.step, "optimizer": state.optimizer, "key": state.key}
+def _items(state: TrainState) -> dict[str, dict]:
+    """A state in two parts: the parameters that others read, and what is of use to the run alone."""
+    rest = {"step": state.step, "optimizer": state.optimizer, "key": state.key}
+    return {"params": state.outcome, "state": rest | ({"params": state.params} if state.average else {})}
+
+
+def _state(params: Params, state: dict) -> TrainState:
+    """The opposite of `_items`."""
+    return TrainState(average=params, **state) if "params" in state else TrainState(params=params, **state)

@@ -47,16 +47,23 @@ class TrainingConfig:
     epochs: int = 0
     layer_norms: bool = False
     best_metric: str = "loss"
+    ema_decay: float = 0.0
+    activations_every: int = 0
 
     def __post_init__(self):
         more_is_better(self.best_metric)
         for field in dataclasses.fields(self):
-            if field.name in ("patience", "epochs"):
+            if field.name in ("patience", "epochs", "activations_every"):
                 require(
                     getattr(self, field.name) >= 0, f"{field.name}={getattr(self, field.name)} must not be negative"
                 )
             elif field.type is int:
                 require(getattr(self, field.name) >= 1, f"{field.name}={getattr(self, field.name)} must be at least 1")
+        require(
+            self.activations_every % self.log_every == 0,
+            f"activations_every={self.activations_every} must be a multiple of log_every={self.log_every}, or 0",
+        )
+        require(0 <= self.ema_decay < 1, f"ema_decay={self.ema_decay} must be in [0, 1); 0 averages nothing")
         require(
             self.batch_size % self.microbatches == 0,
             f"microbatches={self.microbatches} does not divide batch_size={self.batch_size}",
@@ -256,6 +263,7 @@ HARMLESS = (
     "training.sample_tokens",
     "training.tensorboard",
     "training.layer_norms",
+    "training.activations_every",
     "loss.chunks",
     "training.wandb_project",
     "data.cache_dir",

@@ -12,6 +12,7 @@ from data.batches import TrainBatches
 from data.config import ON_END
 from data.corpus import Corpus, mixture
 from tasks import TASKS
+from training.activations import make_activation_step
 from training.base_weights import BaseWeights
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
@@ -31,7 +32,7 @@ from training.prefetch import prefetch
 from training.reference import add_reference
 from training.rows import describe_classes, pack_rows
 from training.run_folder import RunFolder
-from training.sharding import batch_divisor, local_rows, make_mesh, put_batch
+from training.sharding import batch_divisor, local_rows, make_mesh, put_batch, replicated
 from training.signals import StopSignal
 from training.step import (
     Params,
@@ -85,7 +86,7 @@ class Trainer:
         self.optimizer = make_optimizer(config.optimizer, training.num_steps)
         self.base = BaseWeights(config, folder, self.mesh, display.say)
         state = (config.model, self.optimizer, config.seed, self.mesh, config.lora, self.base.abstract)
-        self.abstract = abstract_state(*state)
+        self.abstract = abstract_state(*state, training.ema_decay)
         self.train_step = make_train_step(
             config.model,
             task,
@@ -95,7 +96,9 @@ class Trainer:
             self.mesh,
             training.layer_norms,
             config.lora,
+            training.ema_decay,
         )
+        self.activations = jax.jit(make_activation_step(config.model, self.mesh), out_shardings=replicated(self.mesh))
         check_metric(training.best_metric, self.evaluate.figures)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints, best_metric=training.best_metric)
         self.peak_flops, self.peak_flops_source = peak_flops()
@@ -140,7 +143,7 @@ class Trainer:
         self.display.say(
             f"done: {self.folder.path} (newest step {end}, best step {best}{by}, {self.epochs(end)}, curve in loss.png)"
         )
-        samples = self.write_samples(self.base.merged(state.params))
+        samples = self.write_samples(self.base.merged(state.outcome))
         if jax.process_index() == 0:
             for sample in samples:
                 print(sample, end="\n\n")
@@ -168,7 +171,8 @@ class Trainer:
             }
 
         def init(given: Params) -> TrainState:
-            return init_state(config.model, self.optimizer, config.seed, given, config.lora, self.base.abstract)
+            kinds = config.lora, self.base.abstract, config.training.ema_decay
+            return init_state(config.model, self.optimizer, config.seed, given, *kinds)
 
         return jax.jit(init, out_shardings=shardings)(given)
 
@@ -193,6 +197,9 @@ class Trainer:
             monitor.start()
             for step, batch in enumerate(batches, start + 1):
                 state, metrics = trace(step, step_function, state, batch, self.base.values)
+                if training.activations_every and step % training.activations_every == 0:
+                    rows = self.batch(step - 1, self.microbatch)
+                    metrics |= self.activations(self.base.merged(state.params), rows)
                 monitor.add(step, metrics)
                 last = step == training.num_steps
                 figures = None
@@ -233,8 +240,8 @@ class Trainer:
         return stalled
 
     def _save(self, state: TrainState, figures: dict[str, float] | None, monitor: Monitor) -> None:
-        """Starts to save `state`, which must give a finite loss: on some of the next rows, where it was not evaluated."""
-        if figures is None:
+        """Starts to save `state`, whose parameters must give a finite loss: on some of the next rows, if none is known."""
+        if figures is None or state.average:
             step = int(state.step)
             loss = self.evaluate.batch_loss(self.base.merged(state.params), self.batch(step, self.microbatch))
             monitor.require_finite(step, {"loss of the next step": loss})
@@ -247,7 +254,7 @@ class Trainer:
 
     def _evaluate(self, state: TrainState, writer: MetricsWriter, monitor: Monitor) -> dict[str, float]:
         """Measures and reports the figures of a validation of `state`, by name, and shows samples."""
-        step, weights = int(state.step), self.base.merged(state.params)
+        step, weights = int(state.step), self.base.merged(state.outcome)
         values = self.evaluate(weights)
         monitor.require_finite(step, {"validation loss": values["loss"]})
         writer.write(step, "valid", values)
@@ -334,6 +341,8 @@ class Trainer:
             rates = layer_rates(self.abstract.params, config.optimizer.frozen)
             learning = jax.tree.map(lambda leaf, rate: leaf.size * (rate > 0).mean(), self.abstract.params, rates)
             say(f"of these {sum(jax.tree.leaves(learning)):,.0f} learn; the others are frozen")
+        if config.training.ema_decay:
+            say(f"averaged: what is validated, sampled and kept (training.ema_decay={config.training.ema_decay})")
         packed, valid = self.batches.packed, sum(text.num_tokens for text in self.corpus.valid.values())
         num_bytes = sum(text.num_bytes for text in packed.texts)
         say(

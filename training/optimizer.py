@@ -9,8 +9,10 @@ import optax
 
 from common.errors import choose, require
 from model import lora
+from model.config import DTYPES
 from model.parameters import parameter_path
 from training.layer_rates import with_layer_rates
+from training.muon import scale_by_muon
 from training.skipping import skip_steps
 
 
@@ -32,10 +34,12 @@ class OptimizerConfig:
     frozen: tuple[str, ...] = ()
     layer_decay: float = 1.0
     skip_above: float = 0.0
+    state_dtype: str = "float32"
 
     def __post_init__(self):
         choose(OPTIMIZERS, self.name, "name")
         choose(SCHEDULES, self.schedule, "schedule")
+        choose(dict.fromkeys(DTYPES), self.state_dtype, "state_dtype")
         require(self.learning_rate > 0, f"learning_rate={self.learning_rate} must be above 0")
         require(self.eps > 0, f"eps={self.eps} must be above 0")
         for name in ("warmup_steps", "weight_decay", "clip_norm", "skip_above"):
@@ -48,6 +52,15 @@ class OptimizerConfig:
         require(
             self.name != "adam" or self.weight_decay == 0,
             f"weight_decay={self.weight_decay} with name='adam': use name='adamw', or loss.l2_penalty",
+        )
+        require(
+            self.name != "adafactor" or self.state_dtype == "float32",
+            f"state_dtype={self.state_dtype!r} is for first moments, and name='adafactor' keeps none; set float32",
+        )
+        decay = "b2" if self.name == "lion" else "b1"  # of the first moment
+        require(
+            self.state_dtype == "float32" or getattr(self, decay) <= 0.99,
+            f"state_dtype={self.state_dtype!r} rounds small changes away: {decay}={getattr(self, decay)} must be at most 0.99",
         )
 
 
@@ -69,17 +82,26 @@ SCHEDULES: dict[str, Callable[[OptimizerConfig, int], optax.Schedule]] = {
     ),
 }
 
+
+def scale_by_adam(config: OptimizerConfig) -> optax.GradientTransformation:
+    """The second moment is float32 always: a step changes it by a share of 1 - b2 or less, which bfloat16 would round away."""
+    return optax.scale_by_adam(config.b1, config.b2, config.eps, mu_dtype=config.state_dtype)
+
+
 # name -> gradients to directions; clipping, weight decay and the learning rate are added for all alike.
 OPTIMIZERS: dict[str, Callable[[OptimizerConfig], optax.GradientTransformation]] = {
-    "adamw": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),  # Loshchilov and Hutter 2017, arXiv:1711.05101
-    "adam": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),  # Kingma and Ba 2014, arXiv:1412.6980
-    "sgd": lambda c: optax.trace(decay=c.b1),  # momentum b1
-    "lion": lambda c: optax.scale_by_lion(c.b1, c.b2),  # Chen et al. 2023, arXiv:2302.06675
+    "adamw": scale_by_adam,  # Loshchilov and Hutter 2017, arXiv:1711.05101
+    "adam": scale_by_adam,  # Kingma and Ba 2014, arXiv:1412.6980
+    "sgd": lambda c: optax.trace(decay=c.b1, accumulator_dtype=c.state_dtype),  # momentum b1
+    # Chen et al. 2023, arXiv:2302.06675
+    "lion": lambda c: optax.scale_by_lion(c.b1, c.b2, mu_dtype=c.state_dtype),
     # Shazeer and Stern 2018, arXiv:1804.04235. The two largest axes are factored where both are 32 or more, as a head's
     # size is; updates are clipped by the RMS of an array, which holds the kernels of all layers.
     "adafactor": lambda c: optax.chain(
         optax.scale_by_factored_rms(min_dim_size_to_factor=32), optax.clip_by_block_rms(1.0)
     ),
+    # Jordan et al. 2024; embeddings, the head, norms and biases by AdamW
+    "muon": lambda c: scale_by_muon(c.b1, scale_by_adam(c), c.state_dtype),
 }
 
 
@@ -101,15 +123,26 @@ def decay_mask(params):
     return jax.tree_util.tree_map_with_path(lambda path, _: parameter_path(path).endswith(matrices), params)
 
 
+def rounded_once(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """The same, with first moments rounded where they are kept, and not before: in bfloat16 already 0.99 is another number."""
+
+    def update(gradients, state, params=None):
+        state = jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == jnp.bfloat16 else leaf, state)
+        return optimizer.update(gradients, state, params)
+
+    return optax.GradientTransformation(optimizer.init, update)
+
+
 def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:
-    """Clip by global norm (0: do not), the named optimizer, decoupled weight decay, the schedule; all in float32.
+    """Clip by global norm (0: do not), the named optimizer, decoupled weight decay, the schedule; all in float32 but the
+    first moments, which are kept as `state_dtype` says.
 
     What is frozen counts for nothing in it, lower layers may learn more slowly, and steps may be left out.
     """
     parts = []
     if config.clip_norm:
         parts.append(optax.clip_by_global_norm(config.clip_norm))
-    parts.append(OPTIMIZERS[config.name](config))
+    parts.append(rounded_once(OPTIMIZERS[config.name](config)))
     if config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=decay_mask))
     parts.append(optax.scale_by_learning_rate(make_schedule(config, num_steps)))

@@ -120,6 +120,8 @@ def plan(trainer: Trainer, devices: Devices, mfu: float) -> Iterator[str]:
     if config.lora.rank:
         yield describe_adapters(params, total)
     yield f"optimizer state: {_size(_bytes_a_device(trainer.abstract.optimizer))} a device"
+    if trainer.abstract.average:
+        yield f"averaged parameters: {_size(_bytes_a_device(trainer.abstract.average))} a device"
     yield f"gradients: {_size(_bytes_a_device(params))} a device"
     rest = max(0, memory - _bytes_a_device((base, trainer.abstract, params)))
     yield f"activations and other buffers: {_size(rest)} a device, for {rows} rows at once"
@@ -162,7 +164,8 @@ def _compile(trainer: Trainer, remat: str, microbatches: int) -> tuple[int, jax.
     """The step with other settings than the run's, and the bytes that a device holds at most while it runs."""
     config = trainer.config
     model, task = dataclasses.replace(config.model, remat=remat), TASKS[config.task]
-    step = make_train_step(model, task, config.loss, trainer.optimizer, microbatches, trainer.mesh, lora=config.lora)
+    which = {"lora": config.lora, "ema_decay": config.training.ema_decay}
+    step = make_train_step(model, task, config.loss, trainer.optimizer, microbatches, trainer.mesh, **which)
     batch = trainer.batch(0, config.training.batch_size)
     compiled = compile_train_step(step, trainer.abstract, batch, trainer.base.abstract)
     used = compiled.memory_analysis()

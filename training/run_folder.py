@@ -5,7 +5,8 @@ tokenizer.model   SentencePiece; or, of published weights, spiece.model or token
 data.json         sources with their attribution, the prepared folder if they came from one, a fingerprint of the text, and
                   the names of the classes, where it learns some
 reference.npz     where a task compares with the network that the run started from: what that gave each example
-checkpoints/N/    parameters and optimizer state after step N; of a LoRA run, of its adapters
+checkpoints/N/    parameters (of a run that averages them, the average) and the rest of the state after step N; of a LoRA
+                  run, of its adapters
 base/             then, the weights that these add to
 metrics.jsonl     what was measured, a line each; events.* the same for TensorBoard
 loss.png          the curve

@@ -36,6 +36,16 @@ MESH_OF = {
     "rank": None,
 }
 
+# Logical axis that the mesh divides -> the setting of the network that is its size.
+SETTING_OF = {
+    "embed": "embed_dim",
+    "heads": "num_heads",
+    "kv_heads": "num_kv_heads",
+    "mlp": "mlp_dim",
+    "vocab": "vocab_size",
+    "features": "embed_dim",
+}
+
 # The end of a parameter's path -> its logical axes. Exactly one row must match.
 PARAMETER_AXES = (
     (r"(token|word|context)_embedding/embedding", ("vocab", "embed")),
@@ -131,9 +141,11 @@ def parameter_shardings(mesh: Mesh, params):
             raise KeyError(f"{name} has shape {leaf.shape}, but PARAMETER_AXES gives it the axes {axes}")
         for axis, size in zip(axes, leaf.shape, strict=True):
             mesh_axis = MESH_OF[axis]
-            if mesh_axis and size % mesh.shape[mesh_axis]:
+            if mesh_axis and size % (parts := mesh.shape[mesh_axis]):
+                is_given = axis == "vocab" and not name.startswith(("token_", "head/"))  # by the words of a text
                 raise ConfigError(
-                    f"mesh.{mesh_axis}={mesh.shape[mesh_axis]} does not divide the {axis} axis of {name}, which is {size}"
+                    f"mesh.{mesh_axis}={parts} does not divide the {axis} axis of {name}, which is {size}; take a divisor "
+                    f"of it{'' if is_given else f', or a multiple of {parts} for model.{SETTING_OF[axis]}'}"
                 )
         return NamedSharding(mesh, PartitionSpec(*(MESH_OF[axis] for axis in axes)))
 

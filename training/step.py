@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from model import lora as adapters
 from model.lora import LoraConfig
 from model.parameters import Params, by_path, init_params, nested
 from tasks import LossConfig, Task
+from training.average import add_to_average, begin_average
 from training.layer_norms import layer_norms
 from training.optimizer import decay_mask
 from training.sharding import constrain_batch, gather_tables, optimizer_shardings, parameter_shardings, replicated
@@ -31,12 +33,19 @@ class TrainState:
         params: float32, nested dicts: the network's or, with LoRA, what is trained beside a base.
         optimizer: Optax's state.
         key: uint32, the run's random key (`jax.random.key_data`); the randomness of a step is `fold_in(key, step)`.
+        average: of the parameters over the steps, like them; {} where a run keeps none.
     """
 
     step: jax.Array
     params: Params
     optimizer: optax.OptState
     key: jax.Array
+    average: Params = dataclasses.field(default_factory=dict)
+
+    @property
+    def outcome(self) -> Params:
+        """The parameters that are measured, sampled from and read by others: the average, where there is one."""
+        return self.average or self.params
 
 
 class MeshedNetwork:
@@ -51,13 +60,19 @@ class MeshedNetwork:
         self._has_types = config.num_token_types > 1
 
     def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> Output:
-        rngs = {} if key is None else {"dropout": key}
+        return self._apply(params, batch, rngs={} if key is None else {"dropout": key})
+
+    def intermediates(self, params: Params, batch: Batch) -> dict[str, Any]:
+        """What the layers of each stack sow on the way, without dropout: arrays [L, ...] by the names of modules."""
+        return self._apply(params, batch, mutable="intermediates")[1]["intermediates"]
+
+    def _apply(self, params: Params, batch: Batch, **how: Any) -> Any:
         types = batch.get("types") if self._has_types else None
         tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], types, batch.get("prefix"))
         source = None
         if "encoder_inputs" in batch:
             source = Tokens(batch["encoder_inputs"], batch["encoder_positions"], batch["encoder_segment_ids"])
-        return self._network.apply({"params": gather_tables(self._mesh, params)}, tokens, source, rngs=rngs)
+        return self._network.apply({"params": gather_tables(self._mesh, params)}, tokens, source, **how)
 
     def logits(self, params: Params, hidden_BTD: jax.Array) -> jax.Array:
         variables = {"params": gather_tables(self._mesh, params)}
@@ -71,6 +86,7 @@ def init_state(
     given: Params | None = None,
     lora: LoraConfig = IN_FULL,
     base: Params | None = None,
+    ema_decay: float = 0.0,
 ) -> TrainState:
     """The state of step 0; the parameters that are `given`, all or some, start there, and the others at random.
 
@@ -81,7 +97,8 @@ def init_state(
     start = by_path(given or {})
     params = nested({path: start.get(path, leaf).astype(leaf.dtype) for path, leaf in by_path(params).items()})
     params = adapters.trainable(params, base or {}, lora, init_key)
-    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), jax.random.key_data(step_key))
+    average = begin_average(params, ema_decay > 0)
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), jax.random.key_data(step_key), average)
 
 
 def abstract_state(
@@ -91,13 +108,14 @@ def abstract_state(
     mesh: Mesh,
     lora: LoraConfig = IN_FULL,
     base: Params | None = None,
+    ema_decay: float = 0.0,
 ) -> TrainState:
     """Shapes, dtypes and shardings of the state that `init_state` gives; nothing is allocated.
 
     Raises:
         ConfigError: an axis that the mesh does not divide.
     """
-    return lay_out(jax.eval_shape(lambda: init_state(config, optimizer, seed, None, lora, base)), mesh)
+    return lay_out(jax.eval_shape(lambda: init_state(config, optimizer, seed, None, lora, base, ema_decay)), mesh)
 
 
 def lay_out(shapes: TrainState, mesh: Mesh) -> TrainState:
@@ -112,6 +130,7 @@ def lay_out(shapes: TrainState, mesh: Mesh) -> TrainState:
         params=shardings,
         optimizer=optimizer_shardings(mesh, shapes.optimizer, shapes.params, shardings),
         key=replicated(mesh),
+        average=shardings if shapes.average else {},
     )
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes, sharding_of
@@ -140,6 +159,7 @@ def make_train_step(
     mesh: Mesh,
     with_layer_norms: bool = False,
     lora: LoraConfig = IN_FULL,
+    ema_decay: float = 0.0,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """The pure step `(state, batch) -> (state, metrics)`; with LoRA `(state, batch, base)`, of which the base never changes.
 
@@ -185,7 +205,8 @@ def make_train_step(
         metrics = means | {"tokens": tokens.astype(jnp.float32), "grad_norm": grad_norm}
         if with_layer_norms:
             metrics |= layer_norms("grad_norm", gradients) | layer_norms("update_norm", updates)
-        return TrainState(state.step + 1, params, optimizer_state, state.key), metrics
+        average = add_to_average(state.average, params, state.step + 1, ema_decay)
+        return TrainState(state.step + 1, params, optimizer_state, state.key, average), metrics
 
     return train_step
 

@@ -66,8 +66,8 @@ def load_model(
 ) -> TrainedModel:
     """The model of a run's folder (its newest good checkpoint), of its `checkpoints`, or of one step, on one device or a mesh.
 
-    `say` is told of checkpoints that cannot be read. Converted weights may have come without a tokenizer. The adapters of a
-    LoRA run are added to what they belong to.
+    `say` is told of checkpoints that cannot be read, and of weights that are averaged. Converted weights may have come
+    without a tokenizer. The adapters of a LoRA run are added to what they belong to.
 
     Raises:
         ConfigError: the mesh cannot be made here, or does not divide the model.
@@ -83,6 +83,8 @@ def load_model(
         params = make_merge(shapes, config.lora)(base, trained)
     else:
         params, step = checkpoints.restore_params(shapes, say, step)
+    if config.training.ema_decay:
+        say(f"{folder.path}, step {step}: the averaged weights (training.ema_decay={config.training.ema_decay})")
     return TrainedModel(params, config.model, tokenizer, step, config.ask)
 
 

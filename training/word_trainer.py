@@ -34,6 +34,10 @@ class WordTrainer:
         Raises:
             ConfigError: the mesh cannot be made here, or does not divide the vectors or the batch.
         """
+        require(
+            not config.training.ema_decay,
+            "training.ema_decay is for networks, and word vectors are not averaged; set 0",
+        )
         self.text, self.folder, self.display = text, folder, display
         self.mesh = make_mesh(config.mesh)
         self.batch_size, parts = config.training.batch_size, batch_divisor(self.mesh)

@@ -8,21 +8,22 @@ import math
 import numpy as np
 
 
-def forward(params, config, tokens, positions, segments, source=None):
+def forward(params, config, tokens, positions, segments, source=None, look=None):
     """Logits [B, T, V] of token ids, positions and segment ids [B, T]; `source` is three such arrays for the encoder.
 
-    A padding token attends to nothing.
+    A padding token attends to nothing. `look` is shown what there is on the way: (what, stack, layer, segments, array).
     """
     rows = zip(tokens, positions, segments, *(source or ()), strict=True)
-    return np.stack([_sequence(params, config, row[:3], row[3:]) for row in rows])
+    look = look or (lambda *_: None)
+    return np.stack([_sequence(params, config, row[:3], row[3:], look) for row in rows])
 
 
-def _sequence(params, config, own, source):
+def _sequence(params, config, own, source, look):
     if config.decoder_layers == 0:
-        x = _stack(params, "encoder", config, config.encoder_layers, own, causal=False)
+        x = _stack(params, "encoder", config, config.encoder_layers, own, False, look)
     else:
-        context = _stack(params, "encoder", config, config.encoder_layers, source, causal=False) if source else None
-        x = _stack(params, "decoder", config, config.decoder_layers, own, True, context, source)
+        context = _stack(params, "encoder", config, config.encoder_layers, source, False, look) if source else None
+        x = _stack(params, "decoder", config, config.decoder_layers, own, True, look, context, source)
     return _head(params, config, x)
 
 
@@ -49,7 +50,7 @@ def _embed(params, config, tokens, positions):
     return norm(params["embedding_norm"], config, x) if config.embedding_norm else x
 
 
-def _stack(params, name, config, depth, own, causal, context=None, source=None):
+def _stack(params, name, config, depth, own, causal, look, context=None, source=None):
     tokens, positions, segments = own
     x, stack = _embed(params, config, tokens, positions), params[name]
     mask = visible(positions, positions, segments, segments, causal, config.sliding_window)
@@ -60,10 +61,18 @@ def _stack(params, name, config, depth, own, causal, context=None, source=None):
     cross_mask = None if context is None else visible(positions, source[1], segments, source[2], causal=False)
     for layer in range(depth):
         block = _select(stack["blocks"], layer)
-        sublayers = {"attention": lambda h, p=block: attention(p["attention"], config, h, h, mask, rope, bias)}
+
+        def scores(what, array, layer=layer):
+            look(what, name, layer, segments, array)
+
+        sublayers = {
+            "attention": lambda h, p=block, see=scores: attention(
+                p["attention"], config, h, h, mask, rope, bias, lambda array: see("attention", array)
+            )
+        }
         if context is not None:
-            sublayers["cross_attention"] = lambda h, p=block: attention(
-                p["cross_attention"], config, h, context, cross_mask
+            sublayers["cross_attention"] = lambda h, p=block, see=scores: attention(
+                p["cross_attention"], config, h, context, cross_mask, look=lambda array: see("cross_attention", array)
             )
         sublayers["mlp"] = lambda h, p=block: feed_forward(p["mlp"], config, h)
         for sublayer, function in sublayers.items():
@@ -72,6 +81,7 @@ def _stack(params, name, config, depth, own, causal, context=None, source=None):
                 x = x + function(norm(scale, config, x))
             else:
                 x = norm(scale, config, x + function(x))
+        look("residual", name, layer, segments, x)
     return norm(stack["final_norm"], config, x) if config.norm_position == "pre" else x
 
 
@@ -108,8 +118,11 @@ def visible(query_positions, key_positions, query_segments, key_segments, causal
     return mask
 
 
-def attention(params, config, x, context, mask, rope_positions=None, bias=None):
-    """From each of x [T, D] to those of context [S, C] that mask [T, S] allows, with bias [T, S, N] on the scores: [T, D]."""
+def attention(params, config, x, context, mask, rope_positions=None, bias=None, look=lambda scores: None):
+    """From each of x [T, D] to those of context [S, C] that mask [T, S] allows, with bias [T, S, N] on the scores: [T, D].
+
+    `look` is shown the scores of each query and head.
+    """
     y = np.zeros((len(x), config.embed_dim))
     for head in range(config.num_heads):
         kv_head = head * config.num_kv_heads // config.num_heads
@@ -127,6 +140,7 @@ def attention(params, config, x, context, mask, rope_positions=None, bias=None):
                 scores = k[mask[t]] @ q[t] / (math.sqrt(config.head_dim) if config.scale_attention else 1)
                 if bias is not None:
                     scores = scores + bias[t, mask[t], head]
+                look(scores)
                 weights = np.exp(scores - scores.max())
                 y[t] += weights @ v[mask[t]] / weights.sum() @ params["out"]["kernel"][head]
     return y + params["out"].get("bias", 0)

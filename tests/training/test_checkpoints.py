@@ -108,6 +108,10 @@ def test_parameters_alone_begin_a_run(folder):
     assert_bit_equal(params, given)
     state = Checkpoints(folder).restore(abstract_of(new), pytest.fail, fresh=lambda: new)
     assert_bit_equal(state, dataclasses.replace(new, params=jax.tree.map(lambda leaf: leaf.astype(jnp.float32), given)))
+    averaged = dataclasses.replace(new, average=new.params)
+    again = Checkpoints(folder).restore(abstract_of(averaged), pytest.fail, fresh=lambda: averaged)
+    assert_bit_equal(again, dataclasses.replace(state, average=state.params))
+    jax.block_until_ready(jax.jit(lambda state: state, donate_argnums=0)(again))  # no array is two of its parts
 
 
 def test_nothing_to_restore(folder):

@@ -135,7 +135,7 @@ def test_clipping(clip_norm, expected):
     np.testing.assert_allclose(updates["kernel"], np.full(4, expected / 2), rtol=1e-6)
 
 
-RATES = {"adamw": 0.03, "adam": 0.03, "sgd": 0.01, "lion": 0.03, "adafactor": 0.03}
+RATES = {"adamw": 0.03, "adam": 0.03, "sgd": 0.01, "lion": 0.03, "adafactor": 0.03, "muon": 0.1}
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -162,6 +162,30 @@ def test_every_optimizer_learns(name):
     assert float(loss(params)) < 0.1 * float(before)
 
 
+@pytest.mark.parametrize("name", ["adamw", "sgd", "lion", "muon"])
+def test_first_moments_in_bfloat16(name):
+    """One moment takes half the memory, and is that of float32 rounded once a step: within a share of 2^-9 / (1 - b1)."""
+    params = {"kernel": jnp.ones((8, 4)), "bias": jnp.ones(4)}
+
+    def follow(dtype):
+        optimizer = make_optimizer(dataclasses.replace(CONFIG, name=name, state_dtype=dtype), num_steps=40)
+        state, update = optimizer.init(params), jax.jit(optimizer.update)
+        for step in range(40):
+            gradients = jax.tree.map(lambda x, s=step: jax.random.normal(jax.random.key(s), x.shape) + 1, params)
+            _, state = update(gradients, state, params)
+        return [leaf for leaf in jax.tree.leaves(state) if leaf.ndim]
+
+    moments, rounded = follow("float32"), follow("bfloat16")
+    assert {leaf.dtype.name for leaf in moments} == {"float32"}
+    halved = [leaf.dtype == jnp.bfloat16 for leaf in rounded]
+    assert sum(halved) == 2, "the kernel's and the bias's"
+    for leaf, other, is_half in zip(moments, rounded, halved, strict=True):
+        decay = CONFIG.b2 if name == "lion" else CONFIG.b1
+        assert other.dtype == jnp.float32 or is_half
+        bound = 2**-9 / (1 - decay) * float(jnp.abs(leaf).max()) * is_half
+        np.testing.assert_allclose(other.astype(jnp.float32), leaf, rtol=0, atol=bound)
+
+
 @pytest.mark.parametrize("shape", [(2, 768, 12, 64), (2, 12, 64, 768), (2, 768, 3072)])
 def test_adafactor_keeps_rows_and_columns(shape):
     """Of a head's kernels too, whose axes are shorter than the 128 from which Optax factors."""
@@ -181,7 +205,7 @@ def test_adam_with_weight_decay_is_refused():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"name": "adamww"}, "name='adamww' is not known .*'adamw'.*adafactor, adam, adamw, lion, sgd"),
+        ({"name": "adamww"}, "name='adamww' is not known .*'adamw'.*adafactor, adam, adamw, lion, muon, sgd"),
         ({"schedule": "cosin"}, "schedule='cosin' is not known .*'cosine'.*"),
         ({"learning_rate": 0.0}, "learning_rate=0.0 must be above 0"),
         ({"eps": 0.0}, "eps=0.0 must be above 0"),
@@ -189,6 +213,10 @@ def test_adam_with_weight_decay_is_refused():
         ({"clip_norm": -1.0}, "clip_norm=-1.0 must not be negative"),
         ({"final_fraction": 1.5}, r"final_fraction=1.5 must be in \[0, 1\]"),
         ({"b2": 1.0}, r"b2=1.0 must be in \[0, 1\)"),
+        ({"state_dtype": "float16"}, "state_dtype='float16' is not known .*bfloat16, float32"),
+        ({"state_dtype": "bfloat16", "name": "adafactor"}, "for first moments, and name='adafactor' keeps none"),
+        ({"state_dtype": "bfloat16", "b1": 0.999}, r"b1=0\.999 must be at most 0\.99"),
+        ({"state_dtype": "bfloat16", "name": "lion", "b2": 0.999}, r"b2=0\.999 must be at most 0\.99"),
         ({"learning_rate": math.nan}, "learning_rate=nan must be above 0"),
     ],
 )

@@ -13,7 +13,9 @@ from model.parameters import abstract_params, parameter_path
 from tasks import TASKS
 from training.optimizer import make_optimizer
 from training.sharding import (
+    MESH_OF,
     PARAMETER_AXES,
+    SETTING_OF,
     MeshConfig,
     batch_divisor,
     local_rows,
@@ -87,6 +89,12 @@ def test_every_parameter_matches_one_row(kind):
             "classes": config.num_classes,
         }
         assert sizes == {axis: expected[axis] for axis in axes}, name
+
+
+def test_every_axis_that_is_divided_has_a_setting():
+    divided = {axis for axis, mesh_axis in MESH_OF.items() if mesh_axis and axis != "batch"}
+    assert SETTING_OF.keys() == divided
+    assert all(hasattr(MODEL, name) for name in SETTING_OF.values())
 
 
 def test_every_row_is_needed():
@@ -295,11 +303,17 @@ def compiled():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"mesh__tensor": 8}, "mesh.tensor=8 does not divide the kv_heads axis of .*key/kernel, which is 2"),
-        ({"mesh__fsdp": 8, "model__embed_dim": 20}, "mesh.fsdp=8 does not divide the embed axis of .*, which is 20"),
+        (
+            {"mesh__tensor": 8},
+            "mesh.tensor=8 does not divide the kv_heads axis of .*key/kernel, which is 2; .* for model.num_kv_heads",
+        ),
+        (
+            {"mesh__fsdp": 8, "model__embed_dim": 20},
+            "mesh.fsdp=8 does not divide the embed axis of .*, which is 20; .* for model.embed_dim",
+        ),
         (
             {"mesh__tensor": 4, "model__num_heads": 4, "model__mlp_dim": 18},
-            "mesh.tensor=4 does not divide the mlp axis of .*",
+            "mesh.tensor=4 does not divide the mlp axis of .* for model.mlp_dim",
         ),
         (
             {"mesh__tensor": 2, "model__num_kv_heads": 1},
@@ -307,7 +321,7 @@ def compiled():
         ),
         (
             {"mesh__tensor": 2, "model__vocab_size": 33},
-            "mesh.tensor=2 does not divide the vocab axis of .*, which is 33",
+            "which is 33; take a divisor of it, or a multiple of 2 for model.vocab_size",
         ),
         ({"mesh__data": 8, "training__batch_size": 12}, "training.batch_size=12 must be a multiple of 8"),
         (

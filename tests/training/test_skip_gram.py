@@ -173,9 +173,11 @@ def test_a_run_resumed_is_the_run_uninterrupted(make_trainer, said):
     jax.tree.map(np.testing.assert_array_equal, *states)
 
 
-def test_a_batch_that_the_devices_do_not_divide_is_refused(make_trainer):
+def test_what_it_cannot_do_is_refused(make_trainer):
     with pytest.raises(ConfigError, match=r"training\.batch_size=63 must be a multiple of the 2 devices"):
         make_trainer(training__batch_size=63, mesh__data=2)
+    with pytest.raises(ConfigError, match=r"training\.ema_decay is for networks"):
+        make_trainer(training__ema_decay=0.9)
 
 
 @pytest.mark.slow
