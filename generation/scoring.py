@@ -10,6 +10,7 @@ import numpy as np
 
 from common.errors import ConfigError, UserError, require
 from data.tokenizer import Tokenizer
+from generation.asking import Asking
 from generation.completion import WRONG, encode_prompts
 from generation.network import apply
 from generation.rows import Status, token_logprobs
@@ -146,20 +147,27 @@ def score_continuations(
     tokenizer: Tokenizer,
     prompts: Sequence[str],
     continuations: Sequence[str],
+    asking: Asking | None = None,
 ) -> list[Score]:
     """How likely each continuation is after its prompt.
 
     A decoder reads both as one text, encoded together, as it has learned to: "New Y" + "ork" are the tokens of "New York".
     Scored are the tokens from the first one on that the prompt alone does not have (one that reaches across the boundary
     counts to the continuation). What stands before a text is as in `encode_prompts`; if there were nothing, an
-    end-of-text. An encoder reads the prompt, and its decoder writes the continuation. An end of text is not scored.
+    end-of-text. Where the model has learned to answer, or an encoder reads the prompt, the continuation is a text of its own,
+    with its own tokens. An end of text is not scored.
+
+    Args:
+        asking: how the model is asked; None: the prompt goes on as it is.
 
     Raises:
         ConfigError: as `score`, or a continuation has no tokens.
     """
     require(config.network != "encoder", "this model fills in what is masked: it cannot score continuations")
-    if config.network == "encoder-decoder":
-        starts, sources = encode_prompts(prompts, config, tokenizer)
+    asking = asking or Asking()
+    if asking.answers or config.network == "encoder-decoder":
+        asked = [asking.prompt(prompt) for prompt in prompts]
+        starts, sources = encode_prompts(asked, config, tokenizer)
         scored = [tokenizer.encode(continuation) for continuation in continuations]
     else:
         starts, scored, sources = [], [], None
