@@ -24,6 +24,14 @@ class EncodedPrompt(NamedTuple):
     tokens: list[int]
 
 
+class TooLong(ConfigError):
+    """A text is longer than the context; `number`: which of those that were given, the longest."""
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.number = number
+
+
 def read_prompts(typed: Sequence[str] | None, path: str | None) -> list[Prompt] | None:
     """The prompts of the command line, or of the file that it names; None: neither is given.
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from common.errors import ConfigError, UserError, require
+from common.errors import UserError, require
 from data.tokenizer import Tokenizer
 from generation.asking import Asking
 from generation.completion import WRONG, encode_prompts
 from generation.network import apply
+from generation.prompts import TooLong
 from generation.rows import Status, token_logprobs
 from generation.sizes import pad, round_up
 from metrics import bits_per_byte, perplexity
@@ -75,16 +76,19 @@ def score(
         natural logarithms, float32 [tokens of the continuation] each.
 
     Raises:
-        ConfigError: a text is too long, or the network gives no probabilities of what comes next.
+        TooLong: a text is.
+        ConfigError: the network gives no probabilities of what comes next.
         UserError: the network gives NaN or infinity.
     """
     require(config.network != "encoder" and config.gives_tokens, "this model gives no probabilities of what comes next")
     texts = [[*prompt, *continuation] for prompt, continuation in zip(prompts, continuations, strict=True)]
     sources = [()] * len(texts) if sources is None else sources
-    longest = max([len(text) - 1 for text in texts] + [len(source) for source in sources], default=0)
+    lengths = [max(len(text) - 1, len(source)) for text, source in zip(texts, sources, strict=True)]
+    longest = max(lengths, default=0)
     if longest > config.max_length:
-        raise ConfigError(
-            f"prompt and continuation take {longest} tokens, and this model reads {config.max_length}; shorten them"
+        raise TooLong(
+            f"prompt and continuation take {longest} tokens, and this model reads {config.max_length}; shorten them",
+            lengths.index(longest),
         )
 
     def sizes(row: int) -> tuple[int, int]:
@@ -161,7 +165,7 @@ def score_continuations(
         asking: how the model is asked; None: the prompt goes on as it is.
 
     Raises:
-        ConfigError: as `score`, or a continuation has no tokens.
+        TooLong, ConfigError: as `score`, or a continuation has no tokens.
     """
     require(config.network != "encoder", "this model fills in what is masked: it cannot score continuations")
     asking = asking or Asking()
