@@ -209,7 +209,10 @@ def test_a_prompt_is_what_a_user_says_first(call, run, as_flag, tmp_path):
 
 
 def test_it_can_still_go_on_with_a_text(call, run):
-    flags = ["--ckpt", run, "--prompt", "User:\ncat\nAssistant:\n", "--temperature", 0, "--task"]
-    assert call(*flags, "continue")[1] == "cat!\n" != call(*flags, "chat")[1]
+    flags = ["--ckpt", run, "--prompt", "User:\ncat\nAssistant:\n", "--temperature", 0, "--json", "--task"]
+    went_on, answered = (completions(call(*flags, task)[1])[0]["logprobs"] for task in ("continue", "chat"))
+    tokenizer = load_model(str(run), pytest.fail).tokenizer
+    tokens = [tokenizer.end_of_text, *tokenizer.encode("User:\ncat\nAssistant:\n")]
+    assert went_on == pytest.approx(answer_to(run, tokens).logprobs, rel=1e-4) != answered
     status, output, error = call(*flags, "continue", "--system", "echo")
     assert status == 2 and output == "" and is_one_line(error) and "--system means nothing with --task" in error

@@ -27,11 +27,11 @@ def valid_lines(folder: Path) -> list[dict]:
 
 
 def labelled(call, run: Path, texts: Sequence[str], *flags: object) -> list[dict]:
-    """What sample.py --json says of texts that a file holds, many at once; `call`: the fixture. Nothing may be told beside."""
+    """What sample.py --json says of texts that a file holds; `call`: the fixture. It may be told only that some are cut."""
     path = run.parent / "prompts.jsonl"
     path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
     status, output, error = call("--ckpt", run, "--prompts_file", path, "--json", *flags)
-    assert (status, error) == (0, "")
+    assert status == 0 and all(line.endswith("as in training") for line in error.splitlines()), error
     return [json.loads(line) for line in output.splitlines()]
 
 
