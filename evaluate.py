@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from common.command import Parser, run_command
-from common.errors import require
+from common.errors import nearest, require
 from generation.reports import tell
 
 CHOICES = "multiple_choice"
@@ -101,6 +101,11 @@ def main() -> int:
     from training.measurement_report import print_json, print_tables, write_predictions
     from training.run_folder import RunFolder
 
+    tasks = [*TASKS, CHOICES]
+    known = flags.task is None or flags.task in tasks
+    require(
+        known, f"--task {flags.task!r} is not known{nearest(str(flags.task), tasks)}; choose from: {', '.join(tasks)}"
+    )
     folder, _ = RunFolder.find(flags.ckpt)
     task = flags.task or folder.settings()["task"]
     writing = {name: getattr(flags, name) for name in WRITING if getattr(flags, name) is not None}

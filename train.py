@@ -107,10 +107,9 @@ def main() -> int:
 
 def train(flags: argparse.Namespace, overrides: list[str], folder: "RunFolder") -> int:
     """Begins or resumes the run in this folder; the exit status."""
-    from data.chat_template import ChatTemplate
     from data.examples import load
-    from data.forms import DIALOGUES
     from data.skipped import tell_skipped
+    from generation.asking import make_asking
     from generation.samples import Sampler
     from tasks import TASKS
     from training.config import build_config
@@ -138,9 +137,7 @@ def train(flags: argparse.Namespace, overrides: list[str], folder: "RunFolder") 
             training.sample_prompts,
             training.sample_tokens,
             config.seed,
-            config.ask,
-            ChatTemplate.parse(config.data.chat_template) if form in DIALOGUES else None,
-            answers=form != "",
+            make_asking(form, config.data, corpus.tokenizer),
         )
         write_samples = (lambda params: []) if flags.folds else sampler
         trainer = Trainer(config, corpus, folder, display, write_samples, flags.profile)

@@ -32,14 +32,16 @@ class ConfigError(UserError):
 def nearest(name: str, names: Iterable[str]) -> str:
     """` (did you mean 'x'?)` with the name closest to `name`, or nothing.
 
-    The end of a dotted name counts as close, and so does the start of any.
+    The end of a dotted name counts as close, and so does the start of any, also with a wrong letter or two behind it.
     """
-    names = list(names)
+    names, name = list(names), str(name)
+    begun = name[: max(5, len(name) - 2)]
     matches = (
         [other for other in names if other.endswith(f".{name}")]
-        or [other for other in names if len(str(name)) > 3 and other.startswith(str(name))][:1]
-        or difflib.get_close_matches(str(name), names, n=1)
-        or difflib.get_close_matches(str(name).lower(), names, n=1)
+        or [other for other in names if len(name) > 3 and other.startswith(name)][:1]
+        or difflib.get_close_matches(name, [other for other in names if other.startswith(begun)], n=1, cutoff=0.5)
+        or difflib.get_close_matches(name, names, n=1)
+        or difflib.get_close_matches(name.lower(), names, n=1)
     )
     return f" (did you mean {' or '.join(map(repr, matches))}?)" if matches else ""
 

@@ -77,7 +77,7 @@ def _split_fold(examples: list[Example], form: Form, data: DataConfig) -> tuple[
     """The examples outside and inside of part `data.fold`, each of which has its share of every class and source.
 
     Raises:
-        UserError: a part has one class alone, or all there is of one.
+        UserError: a part has one label alone, or none, or all there is of one.
     """
 
     def classes(example: Example) -> tuple[str, ...]:
@@ -89,7 +89,9 @@ def _split_fold(examples: list[Example], form: Form, data: DataConfig) -> tuple[
     where = f"--folds {data.folds}: of the parts of {', '.join(data.train)}, number {data.fold} has"
     remedy = "give more examples"
     if form.classes is not None and len(held_out) < 2:
-        raise UserError(f"{where} examples of one class alone, {', '.join(held_out)}; {remedy}")
+        raise UserError(
+            f"{where} no label but {held_out.pop()!r}; {remedy}" if held_out else f"{where} no label; {remedy}"
+        )
     if alone := sorted(held_out - trained):
         raise UserError(f"{where} all examples of {', '.join(alone)}, so that none is trained on; {remedy} of it")
     return rest, part

@@ -98,10 +98,10 @@ def require_columns(place: str, fields: Sequence[str], names: Collection[str]) -
     """Raises UserError where a table, of columns with these names, lacks one of the fields."""
     for field in fields:
         if field not in names:
-            raise MissingField(f'{place}: no "{field}" column, only {_some(names)}; rename one', field)
+            raise MissingField(f'{place}: no "{field}" column, only {name_some(names)}; rename one', field)
 
 
-def _some(names: Iterable[str]) -> str:
+def name_some(names: Iterable[str]) -> str:
     """The first of the names that there are."""
     names = [repr(name)[:40] for name in names]
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "") or "none"
@@ -143,7 +143,7 @@ def read_jsonl(name: str, fields: Sequence[str], report: Report = STOP.add) -> R
             if not lacking:
                 yield number, [record[field] for field in fields]
                 continue
-            others = f", only {_some(record)}" if isinstance(record, dict) else ""
+            others = f", only {name_some(record)}" if isinstance(record, dict) else ""
             shape = ", ".join(f'"{field}": …' for field in fields)
             message = f'no "{lacking[0]}" field{others}; each line must be {{{shape}}}'
             report(MissingField(f"{name}, line {number}: {message}", lacking[0]))

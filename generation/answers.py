@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from common.errors import ConfigError, UserError, require
 from data.tokenizer import Tokenizer
+from generation.asking import Asking
 from generation.completion import Completion, check_use, complete, encode_prompts
 from generation.config import GenerationConfig
 from generation.options import OPTIONS, Given, configure
@@ -25,7 +26,11 @@ class Answers:
         pace: how fast it went, all prompts together.
         as_json: whether it prints for programs.
         longest: the most tokens that there is room for, the prompt's included.
+        options: those of generation that mean something to this model, by name.
+        forget: as in a conversation; there is nothing to forget, since each prompt is asked by itself.
     """
+
+    forget: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -34,15 +39,17 @@ class Answers:
         tokenizer: Tokenizer,
         draft: Draft | None = None,
         as_json: bool = False,
-        ask: Callable[[str], str] = str,
+        asking: Asking | None = None,
     ):
-        """`ask`: what is typed -> the prompt that the model is given."""
-        self._config, self._tokenizer, self.as_json, self._ask = config, tokenizer, as_json, ask
+        """`asking`: how the model is asked; None: the prompt goes on as it is."""
+        self._config, self._tokenizer, self.as_json, self._asking = config, tokenizer, as_json, asking or Asking()
         self._complete = functools.partial(complete, params, config, tokenizer, draft=draft)
         self._draft = draft
         self.longest = min(each.max_length for each in (config, *([draft.config] if draft else [])))
         self._tell_once = functools.cache(tell)
         self._joins_spaces = tokenizer.encode(" a") != tokenizer.encode(" ") + tokenizer.encode("a")
+        fills = config.network == "encoder"
+        self.options = {name: option for name, option in OPTIONS.items() if option.fills or not fills}
         self.pace = Pace()
 
     def check(self, given: Given) -> GenerationConfig:
@@ -51,9 +58,10 @@ class Answers:
         Raises:
             ConfigError: it cannot be, or means nothing to this model.
         """
-        if self._config.network == "encoder":
-            for name in given:
-                require(OPTIONS[name].fills, f"{name} is for models that write on; this one fills in what is masked")
+        for name in given:
+            require(name in self.options, f"{name} is for models that write on; this one fills in what is masked")
+        if self._asking.stop:
+            given = given | {"stop": [*given.get("stop", ()), *self._asking.stop]}
         generation = configure(given, self._tokenizer)
         check_use(self._draft, self._config, generation)
         return generation
@@ -67,7 +75,7 @@ class Answers:
         slide, texts = self.check(given).slide, []
         for prompt in prompts:
             try:
-                encode_prompts([self._ask(prompt.text)], self._config, self._tokenizer, slide)
+                encode_prompts([self._asking.prompt(prompt.text)], self._config, self._tokenizer, slide)
             except UserError as error:
                 raise ConfigError(f"{prompt.where}: {error}") from error
             texts.append(prompt.text)
@@ -101,7 +109,7 @@ class Answers:
 
         self.pace.begin()
         on_text = show if live or poll else None
-        asked = [self._ask(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
+        asked = [self._asking.prompt(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]
         completions = self._complete(asked, generation, given.get("seed", 0), on_text, first=first)
         self.pace.end(sum(len(completion.tokens) for completion in completions))
         for place in range(len(prompts)):

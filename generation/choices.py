@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import UserError, require
+from common.errors import ConfigError, UserError, require
 from data.config import DataConfig
 from data.examples import read_all
 from data.forms.choices import CHOICES
 from data.sources import split_sources
 from data.tokenizer import Tokenizer
+from generation.prompts import TooLong
 from generation.scoring import score_continuations
 from metrics import bootstrap
 from model import TransformerConfig
@@ -78,20 +79,33 @@ def score_choices(
     questions: Sequence[Question],
     shots: Sequence[Sequence[Question]],
     template: str = TEMPLATE,
+    places: Sequence[str] | None = None,
 ) -> list[dict[str, np.ndarray]]:
     """How likely each choice of each question is after its prompt, in three ways, float64 [choices] each.
 
     "accuracy": the log-probability of all its tokens; "accuracy_per_token": over their number, so that long ones do not lose;
     "accuracy_over_unconditional": less what it is without the question, so that common ones do not win.
 
+    Args:
+        places: where each question stands, for messages; None: by their numbers, from 1.
+
     Raises:
         ConfigError: as `score_continuations`.
     """
+    places = places or [f"question {number}" for number, _ in enumerate(questions, 1)]
     prompts, bare = zip(*map(make_prompts, questions, shots, [template] * len(questions)), strict=True)
     pairs = [(prompt, choice) for prompt, each in zip(prompts, questions, strict=True) for choice in each["choices"]]
+    owners = [number for number, each in enumerate(questions) for _ in each["choices"]]
     alone = [(prompt, choice) for prompt, each in zip(bare, questions, strict=True) for choice in each["choices"]]
     alone = list(dict.fromkeys(alone))
-    found = score_continuations(params, config, tokenizer, *zip(*[*pairs, *alone], strict=True))
+    try:
+        found = score_continuations(params, config, tokenizer, *zip(*[*pairs, *alone], strict=True))
+    except TooLong as error:
+        number = owners[error.number]  # never one without its question, which is shorter
+        before = (
+            f" (with {len(shots[number])} answered questions before it: give fewer --shots)" if shots[number] else ""
+        )
+        raise ConfigError(f"{places[number]}: {error}{before}") from error
     sums = np.array([np.sum(score.logprobs, dtype=np.float64) for score in found])
     lengths = np.array([len(score.logprobs) for score in found])
     unconditional = dict(zip(alone, sums[len(pairs) :], strict=True))
@@ -129,12 +143,14 @@ def measure(
     Raises:
         ConfigError, UserError: what cannot be read; too few shots; as `score_choices`.
     """
-    questions, *others = (
-        [each.values for each in read_all(sources, CHOICES, data, say)]
-        for sources in (data.valid, *([] if shots_data is None else [split_sources(shots_data)]))
-    )
-    before = draw_shots(questions, others[0] if others else None, shots, seed)
-    return choice_figures(questions, score_choices(params, config, tokenizer, questions, before, template))
+    examples = read_all(data.valid, CHOICES, data, say)
+    questions, places = [each.values for each in examples], [each.place for each in examples]
+    others = None
+    if shots_data is not None:
+        others = [each.values for each in read_all(split_sources(shots_data), CHOICES, data, say)]
+    before = draw_shots(questions, others, shots, seed)
+    scores = score_choices(params, config, tokenizer, questions, before, template, places)
+    return choice_figures(questions, scores)
 
 
 def choice_figures(questions: Sequence[Question], scores: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from common.errors import ConfigError, UserError, require
+from common.errors import UserError, require
 from data.tokenizer import Tokenizer
 from generation.beam_search import Search, beam_search
 from generation.config import GenerationConfig
 from generation.decoder import generate
 from generation.method import method
 from generation.predict import predict
-from generation.prompts import EncodedPrompt
+from generation.prompts import EncodedPrompt, TooLong
 from generation.rows import Decoded, Status
 from generation.speculative import Draft, generate_speculatively
 from generation.streams import SpanStream, TextStream, fillings
@@ -60,14 +60,17 @@ def encode_prompts(
     before a mask or a sentinel is part of what it hides, as it was in training: a piece holds the space before it.
 
     Raises:
-        ConfigError: a prompt leaves no room in the context, or has no mask where a network can only fill masks.
+        TooLong: a prompt leaves no room in the context.
+        ConfigError: it has no mask where a network can only fill masks; the network writes no text.
     """
     require(
         config.head != "classes",
-        "this model gives labels, and writes no text; measure it with evaluate.py, which writes down what it gives each "
-        "text (one that finds answers is asked with --context TEXT)",
+        "this model gives labels, and writes no text",
     )
-    require(config.head != "none", "this model has no head: it gives vectors, not text")
+    require(
+        config.head != "none",
+        "this model has no head: it gives vectors, not text; configs/finetune/ has what gives it one",
+    )
     fills = config.network != "decoder"
     texts = [
         tokenizer.encode(SPACE_BEFORE_HOLE.sub("", prompt) if fills else prompt)
@@ -84,7 +87,8 @@ def encode_prompts(
     longest, most = max(map(len, texts), default=0), config.max_length - around
     if longest > most and not (slide and config.network == "decoder"):
         remedy = "shorten it, or give --slide" if config.network == "decoder" else "shorten it"
-        raise ConfigError(f"a prompt of {longest} tokens is too long: this model reads {most}; {remedy}")
+        number = [*map(len, texts)].index(longest)
+        raise TooLong(f"a prompt of {longest} tokens is too long: this model reads {most}; {remedy}", number)
     if config.network == "encoder-decoder":
         return [[tokenizer.decoder_start] for _ in texts], [[*text, tokenizer.end_of_text] for text in texts]
     if config.network == "encoder":

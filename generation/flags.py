@@ -6,38 +6,36 @@ from collections.abc import Iterable, Sequence
 from common.command import Parser
 from common.errors import ConfigError, nearest, require
 from generation.options import OPTIONS, Given, Option, configure, defaults, integer, show_value, text
+from generation.uses import NAMES, check_name
 
 BATCH_SIZE = 8  # of a file's prompts
 INPUTS = (
     Option("ckpt", text, "DIR", "a run's folder, its checkpoints/, or one step of them"),
-    Option("prompt", text, "TEXT", "text to continue", many=True),
+    Option("prompt", text, "TEXT", "text to continue, to label or to answer, as the run has learned", many=True),
     Option("prompts_file", text, "FILE", "prompts, one a line; of .jsonl the field `prompt` of each line"),
-    Option("batch_size", integer, "N", f"prompts of the file that are continued together (default: {BATCH_SIZE})"),
+    Option("batch_size", integer, "N", f"prompts of the file that are read together (default: {BATCH_SIZE})"),
+    Option("task", text, "NAME", f"only make sure that the run has learned this: {', '.join(NAMES)}"),
     Option("draft", text, "DIR", "a smaller model that guesses ahead, for speed; the texts stay the model's"),
     Option(
         "context",
         text,
         "TEXT|FILE",
-        "where the answer to --prompt stands, for a run that has learned question_answering",
+        "where answers stand, for a run that has learned question_answering",
     ),
     Option("score", text, "TEXT", "write nothing: tell how likely this text is after the prompt", many=True),
     Option("perplexity", text, "FILE", "write nothing: tell how well the model predicts this text, however long"),
-    Option("system", text, "TEXT", "what stands before the conversation of --chat, and is not forgotten"),
+    Option("system", text, "TEXT", "what stands before all turns of a dialogue, and is not forgotten"),
     Option("stride", integer, "N", "tokens from one --perplexity window to the next (default: half the context)"),
 )
 # Flag -> the others that mean something beside it. Without one of these all do.
 ALONE = {
-    "perplexity": ("ckpt", "json", "stride"),
-    "score": ("ckpt", "json", "prompt"),
-    "context": ("ckpt", "json", "prompt"),
+    "perplexity": ("ckpt", "task", "json", "stride"),
+    "score": ("ckpt", "task", "json", "prompt", "system"),
+    "context": ("ckpt", "task", "json", "prompt", "prompts_file", "batch_size"),
 }
-# Flags that mean nothing in a conversation.
-NOT_IN_CHAT = ("prompt", "prompts_file", "num_samples")
 # Flag -> the one that it needs.
 NEEDS = {
-    "system": "chat",
     "stride": "perplexity",
-    "context": "prompt",
     "batch_size": "prompts_file",
     "draft_tokens": "draft",
     "length_penalty": "beam",
@@ -79,7 +77,7 @@ def parse(arguments: Sequence[str], description: str) -> tuple[argparse.Namespac
     parser.add_argument(
         "--chat",
         action="store_true",
-        help="a conversation with a model that learned dialogues; from a pipe, each line is a turn",
+        help="the same as --task chat: a conversation; from a pipe, each line is a turn, whatever it begins with",
         default=argparse.SUPPRESS,
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a completion, for programs")
@@ -97,10 +95,12 @@ def parse(arguments: Sequence[str], description: str) -> tuple[argparse.Namespac
         for other in there if name in there else ():
             known = other in (name, *allowed) or there[other] is False
             require(known, f"--{other} means nothing with --{name}, which writes no text; give one of them")
-    for name in NOT_IN_CHAT if "chat" in there else ():
-        require(name not in there, f"--{name} means nothing with --chat, which reads what you say line by line")
+    if there.pop("chat", False):
+        require(there.setdefault("task", "chat") == "chat", f"--chat is --task chat, and not --task {there['task']}")
+    if "task" in there:
+        check_name(there["task"])
     for name, needed in NEEDS.items():
         require(name not in there or needed in there, f"--{name} means nothing without --{needed}")
     given = {name: value for name, value in there.items() if name in OPTIONS}
     configure(given)  # what is wrong with them is told before anything is loaded
-    return argparse.Namespace(**dict.fromkeys(("chat", *(option.name for option in INPUTS))) | there), given
+    return argparse.Namespace(**dict.fromkeys(option.name for option in INPUTS) | there), given

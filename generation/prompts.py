@@ -1,11 +1,11 @@
 """Prompts from the command line, from a file or from a stream, each with where it stands."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from common.errors import ConfigError, UserError
-from data.lines import check_utf8, read_lines
+from common.errors import ConfigError, UserError, require
+from data.lines import check_utf8, read_lines, read_utf8
 from data.readers import read_jsonl
 from generation.options import text
 
@@ -22,6 +22,44 @@ class EncodedPrompt(NamedTuple):
 
     text: str
     tokens: list[int]
+
+
+class TooLong(ConfigError):
+    """A text is longer than the context; `number`: which of those that were given, the longest."""
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.number = number
+
+
+def read_prompts(typed: Sequence[str] | None, path: str | None) -> list[Prompt] | None:
+    """The prompts of the command line, or of the file that it names; None: neither is given.
+
+    Raises:
+        UserError: as `read_prompts_file`.
+    """
+    if path is not None:
+        return read_prompts_file(Path(path))
+    return None if typed is None else [Prompt(prompt, f"--prompt {prompt[:20]!r}") for prompt in typed]
+
+
+def read_text(flag: str, named: str, or_text: bool = False) -> str:
+    """The text of the file that a flag names; where there is no such file and it may be the text itself, that.
+
+    Raises:
+        UserError: it cannot be read, or holds no text.
+    """
+    content = named if or_text and not _is_file(named) else read_utf8(named)
+    require(bool(content.strip()), f"--{flag} {named} holds no text")
+    return content
+
+
+def _is_file(text: str) -> bool:
+    """Whether a text is the name of a file; one that is too long to be a name is none."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def read_prompts_file(path: Path) -> list[Prompt]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # they wait for JAX
     from data.tokenizer import Tokenizer
     from generation.completion import Completion
-    from generation.questions import Answer
     from generation.scoring import Score
 
 
@@ -52,14 +51,6 @@ def print_score(score: Score, tokenizer: Tokenizer, as_json: bool) -> None:
     print(f"{total:.4f}  {score.text!r} after {score.prompt!r}")
     for piece, logprob in zip(pieces, score.logprobs, strict=True):
         print(f"{logprob:12.4f}  {piece!r}", flush=True)
-
-
-def print_answer(answer: Answer, as_json: bool) -> None:
-    """What stands in the text, or that nothing does, and its probability."""
-    if as_json:
-        print_json(dataclasses.asdict(answer))
-        return
-    print(f"{answer.text or '(no answer)'}    {answer.probability:.0%}", flush=True)
 
 
 def print_perplexity(name: str, score: Score, as_json: bool) -> None:

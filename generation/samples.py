@@ -1,11 +1,10 @@
 """What a network writes while it trains: the samples of a run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from common.errors import ConfigError, UserError
-from data.chat_template import ChatTemplate
 from data.tokenizer import Tokenizer
-from generation.chat import ask, stops
+from generation.asking import Asking
 from generation.completion import complete, encode_prompts
 from generation.config import GenerationConfig
 from model import TransformerConfig
@@ -22,19 +21,13 @@ class Sampler:
         prompts: Sequence[str],
         max_new_tokens: int,
         seed: int,
-        put: Callable[[str], str] = str,
-        template: ChatTemplate | None = None,
-        answers: bool = False,
+        asking: Asking | None = None,
     ):
-        """Args:
-        put: a prompt -> what the network is given for it.
-        template: of dialogues, where the prompts are what a user says.
-        """
-        self._network, self._prompts, self._seed, self._answers = (model, tokenizer), prompts, seed, answers
-        self._asked, stop = [put(prompt) for prompt in prompts], ()
-        if template is not None:
-            self._asked, stop = ask(prompts, template, tokenizer), stops(template, tokenizer)
-        self._options = GenerationConfig(max_new_tokens=max_new_tokens, stop=stop)
+        """`asking`: how the network is asked; None: the prompts go on as they are."""
+        asking = asking or Asking()
+        self._network, self._prompts, self._seed, self._answers = (model, tokenizer), prompts, seed, asking.answers
+        self._asked = [asking.prompt(prompt) for prompt in prompts]
+        self._options = GenerationConfig(max_new_tokens=max_new_tokens, stop=asking.stop)
 
     def check(self) -> None:
         """Raises ConfigError where a prompt is too long for the network."""

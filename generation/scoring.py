@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from common.errors import ConfigError, UserError, require
+from common.errors import UserError, require
 from data.tokenizer import Tokenizer
+from generation.asking import Asking
 from generation.completion import WRONG, encode_prompts
 from generation.network import apply
+from generation.prompts import TooLong
 from generation.rows import Status, token_logprobs
 from generation.sizes import pad, round_up
 from metrics import bits_per_byte, perplexity
@@ -74,16 +76,19 @@ def score(
         natural logarithms, float32 [tokens of the continuation] each.
 
     Raises:
-        ConfigError: a text is too long, or the network gives no probabilities of what comes next.
+        TooLong: a text is.
+        ConfigError: the network gives no probabilities of what comes next.
         UserError: the network gives NaN or infinity.
     """
     require(config.network != "encoder" and config.gives_tokens, "this model gives no probabilities of what comes next")
     texts = [[*prompt, *continuation] for prompt, continuation in zip(prompts, continuations, strict=True)]
     sources = [()] * len(texts) if sources is None else sources
-    longest = max([len(text) - 1 for text in texts] + [len(source) for source in sources], default=0)
+    lengths = [max(len(text) - 1, len(source)) for text, source in zip(texts, sources, strict=True)]
+    longest = max(lengths, default=0)
     if longest > config.max_length:
-        raise ConfigError(
-            f"prompt and continuation take {longest} tokens, and this model reads {config.max_length}; shorten them"
+        raise TooLong(
+            f"prompt and continuation take {longest} tokens, and this model reads {config.max_length}; shorten them",
+            lengths.index(longest),
         )
 
     def sizes(row: int) -> tuple[int, int]:
@@ -146,20 +151,27 @@ def score_continuations(
     tokenizer: Tokenizer,
     prompts: Sequence[str],
     continuations: Sequence[str],
+    asking: Asking | None = None,
 ) -> list[Score]:
     """How likely each continuation is after its prompt.
 
     A decoder reads both as one text, encoded together, as it has learned to: "New Y" + "ork" are the tokens of "New York".
     Scored are the tokens from the first one on that the prompt alone does not have (one that reaches across the boundary
     counts to the continuation). What stands before a text is as in `encode_prompts`; if there were nothing, an
-    end-of-text. An encoder reads the prompt, and its decoder writes the continuation. An end of text is not scored.
+    end-of-text. Where the model has learned to answer, or an encoder reads the prompt, the continuation is a text of its own,
+    with its own tokens. An end of text is not scored.
+
+    Args:
+        asking: how the model is asked; None: the prompt goes on as it is.
 
     Raises:
-        ConfigError: as `score`, or a continuation has no tokens.
+        TooLong, ConfigError: as `score`, or a continuation has no tokens.
     """
     require(config.network != "encoder", "this model fills in what is masked: it cannot score continuations")
-    if config.network == "encoder-decoder":
-        starts, sources = encode_prompts(prompts, config, tokenizer)
+    asking = asking or Asking()
+    if asking.answers or config.network == "encoder-decoder":
+        asked = [asking.prompt(prompt) for prompt in prompts]
+        starts, sources = encode_prompts(asked, config, tokenizer)
         scored = [tokenizer.encode(continuation) for continuation in continuations]
     else:
         starts, scored, sources = [], [], None

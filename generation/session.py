@@ -3,22 +3,23 @@
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from common.errors import UserError, nearest, require
 from generation.config import GenerationConfig
-from generation.options import OPTIONS, Given, show_value
+from generation.options import OPTIONS, Given, Option, show_value
+from generation.prompts import Prompt, read_stream
 from generation.reports import tell
 
 HISTORY = Path("~/.cache/zenformer/history")
 KEPT = 1000  # lines of history
-COMMANDS = {
-    "help": "this list",
+COMMANDS = {"help": "this list", "quit": "leave, as Ctrl-D does"}
+OF_SETTINGS = {
     "show": "the settings",
     "set NAME VALUE": "the same as /NAME VALUE; what takes many values gets one more, with \\n for a new line",
     "reset [NAME]": "what the command line said, of one setting or of all; so what was added is forgotten",
-    "quit": "leave, as Ctrl-D does",
 }
 IN_A_CONVERSATION = {
     "reset": "forget what was said, and begin anew",
@@ -26,30 +27,60 @@ IN_A_CONVERSATION = {
 }
 
 
+class Answering(Protocol):
+    """What answers prompts: `Answers`, a `Conversation` or `Readings`.
+
+    Attributes:
+        options: what may be set, by name.
+        forget: in a conversation, lets what was said be forgotten, as `/reset` does there; None: nothing is kept.
+    """
+
+    options: Mapping[str, Option]
+    forget: Callable[[], None] | None
+
+    def check(self, given: Given) -> GenerationConfig | None:
+        """The config that options make.
+
+        Raises:
+            ConfigError: they cannot be.
+        """
+
+    def answer_all(self, batches: Iterable[Sequence[Prompt]], given: Given) -> None:
+        """Prints the answers to prompts, each batch at once."""
+
+    def answer_in_session(self, prompt: str, given: Given, number: int, poll: Callable[[], None]) -> None:
+        """Prints the answer to a prompt, the n-th since the seed was set; calls `poll` at every token, which raises
+        KeyboardInterrupt once Ctrl-C was pressed."""
+
+
+def answer_input(answering: Answering, given: Given) -> None:
+    """Answers what is typed on a terminal, in a session, or the lines that come through a pipe.
+
+    Raises:
+        ConfigError: of a pipe, a line cannot be answered; the message names it.
+    """
+    if sys.stdin.isatty():
+        Session(given, answering).run()
+    else:
+        answering.answer_all(([prompt] for prompt in read_stream(sys.stdin)), given)
+
+
 class Session:
     """Reads lines until the end of input, `/quit`, or Ctrl-C where nothing is typed.
 
     Args:
         given: the options that the command line set.
-        check: the config that options make, or ConfigError where they cannot be.
-        answer: prints what follows a prompt, the n-th since the seed was set; calls its last argument at every token, which
-            raises KeyboardInterrupt once Ctrl-C was pressed.
-        forget: in a conversation, lets what was said be forgotten, as `/reset` does there.
     """
 
-    def __init__(
-        self,
-        given: Given,
-        check: Callable[[Given], GenerationConfig],
-        answer: Callable[[str, Given, int, Callable[[], None]], None],
-        forget: Callable[[], None] | None = None,
-    ):
+    def __init__(self, given: Given, answering: Answering):
         self._first = self._given = given
-        self._check, self._answer, self._forget = check, answer, forget
-        self._commands = COMMANDS
-        if forget is not None:
-            others = {usage: help for usage, help in COMMANDS.items() if not usage.startswith("reset")}
-            self._commands = others | IN_A_CONVERSATION
+        self._answering, self._check = answering, answering.check
+        of_settings = OF_SETTINGS if answering.options else {}
+        if answering.forget is not None:
+            others = {usage: help for usage, help in of_settings.items() if not usage.startswith("reset")}
+            of_settings = others | IN_A_CONVERSATION
+        self._commands = COMMANDS | of_settings
+        self._names = {usage.partition(" ")[0] for usage in self._commands}
         self._number = 0
 
     def run(self) -> None:
@@ -71,36 +102,37 @@ class Session:
     def _write(self, prompt: str) -> None:
         with _stoppable() as poll:
             try:
-                self._answer(prompt, self._given, self._number, poll)
+                self._answering.answer_in_session(prompt, self._given, self._number, poll)
             except KeyboardInterrupt:
                 tell("\n(stopped)")
         self._number += 1
 
     def _obey(self, line: str) -> None:
         name, _, value = line.strip().partition(" ")
-        if name == "set":
+        options, forget = self._answering.options, self._answering.forget
+        if name == "set" and name in self._names:
             name, _, value = value.lstrip().partition(" ")
         if name == "quit":
             raise EOFError
         elif name == "help":
-            settings = {f"{option.name} {option.metavar}": option.help for option in OPTIONS.values()}
+            settings = {f"{option.name} {option.metavar}": option.help for option in options.values()}
             _print_table({f"/{usage}": help for usage, help in (self._commands | settings).items()})
             tell("A prompt that begins with / is typed with //.")
-        elif name == "show":
-            _print_table({name: self._value(name) for name in OPTIONS})
-        elif name == "reset" and self._forget is not None and not value.strip():
-            self._forget()
+        elif name == "show" and name in self._names:
+            _print_table({name: self._value(name) for name in options})
+        elif name == "reset" and forget is not None and not value.strip():
+            forget()
             tell("what was said is forgotten")
-        elif name == "reset":
+        elif name == "reset" and name in self._names:
             self._reset(value.strip() if value.strip() != "settings" else "")
         elif name in OPTIONS:
             if value:
                 self._set(name, value.replace("\\n", "\n"))
+            require(name in options, f"{name} means nothing here; /help lists what there is")
             tell(f"{name} {self._value(name)}")
         else:
             require(name != "", "name a command or a setting after the /; /help lists what there is")
-            names = [usage.partition(" ")[0] for usage in self._commands]
-            near = nearest(f"/{name}", [f"/{each}" for each in (*names, *OPTIONS)])
+            near = nearest(f"/{name}", [f"/{each}" for each in (*self._names, *options)])
             raise UserError(f"there is no /{name}{near}; /help lists what there is")
 
     def _set(self, name: str, text: str) -> None:

@@ -16,13 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from common.errors import require
+from data.tokenizer import Tokenizer
 from generation.decoder import grow, next_logits, prefill
 from generation.network import apply
 from generation.processors import Seen
 from generation.rows import Decoded, Method, Rows, Status, add_tokens, process, token_logprobs
 from generation.sizes import pad_batch, prompt_of_rows
 from model import Cache, Tokens, TransformerConfig
-from model.parameters import Params
+from model.parameters import Params, split_layers
 
 
 class Draft(NamedTuple):
@@ -30,6 +31,17 @@ class Draft(NamedTuple):
 
     params: Params
     config: TransformerConfig
+
+
+def make_draft(name: str, params: Params, config: TransformerConfig, tokenizer: Tokenizer, large: Tokenizer) -> Draft:
+    """The draft in the run's folder `name`, for a model whose tokenizer is `large`.
+
+    Raises:
+        ConfigError: their tokenizers differ.
+    """
+    one, other = (list(map(each.piece, range(each.vocab_size))) for each in (tokenizer, large))
+    require(one == other, f"--draft {name} has another tokenizer; a draft is trained with that of the model")
+    return Draft(split_layers(params), config)
 
 
 class Proposal(NamedTuple):

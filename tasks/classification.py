@@ -31,9 +31,9 @@ def class_loss(apply: Apply, params: Params, batch: Batch, key: jax.Array | None
 
 
 def predict(apply: Apply, params: Params, batch: Batch) -> dict[str, jax.Array]:
-    """At each place the likeliest class, int32 [B, T], and its probability, float32 [B, T]."""
-    probabilities_BTC = jax.nn.softmax(apply(params, batch, None).logits_BTV)
-    return {"prediction": probabilities_BTC.argmax(-1).astype(jnp.int32), "probability": probabilities_BTC.max(-1)}
+    """At each place the likeliest class, int32 [B, T], and the probability of each, float32 [B, T, C]."""
+    probability_BTC = jax.nn.softmax(apply(params, batch, None).logits_BTV)
+    return {"prediction": probability_BTC.argmax(-1).astype(jnp.int32), "probability": probability_BTC}
 
 
 def score(answers: dict[str, np.ndarray]) -> dict[str, float]:

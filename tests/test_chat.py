@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from data.chat_template import ChatTemplate
-from generation.chat import prompt_of
-from generation.completion import complete
+from generation.completion import Completion, complete
 from generation.config import GenerationConfig
+from generation.prompts import EncodedPrompt
 from tests.sampling import ROOT, Terminal, completions, is_one_line, notes
 from training.converted import export_published
-from training.trained_model import load_model, read_chat_template
+from training.trained_model import load_model
 
 WORDS = ("the", "cat", "dog", "bird")
 OVERRIDES = {
@@ -86,24 +85,30 @@ def test_each_line_of_a_pipe_is_a_turn(talk, run):
     (found,) = completions(output)
     assert status == 0 and (found["prompt"], found["text"], found["finish_reason"]) == ("dog", "dog!", "stop")
     assert talk("", "--ckpt", run)[:2] == (0, "")
+    status, output, error = talk("/reset\n//cat\n", "--ckpt", run, "--max_new_tokens", 8, "--json")
+    assert status == 0 and [each["prompt"] for each in completions(output)] == ["/reset", "//cat"], "no commands here"
+    status, output, error = talk("cat\n", "--ckpt", run, "--num_samples", 2)
+    assert status == 2 and output == "" and is_one_line(error) and "goes on from one answer" in error
+
+
+def answer_to(run: Path, tokens: list[int]) -> Completion:
+    """The likeliest one to these tokens."""
+    model = load_model(str(run), pytest.fail)
+    prompt, greedy = EncodedPrompt("", tokens), GenerationConfig(temperature=0)
+    return complete(model.params, model.config, model.tokenizer, [prompt], greedy)[0]
 
 
 def test_an_answer_follows_all_that_was_said(talk, run):
     """The tokens of the dialogue, put together here by hand."""
     second = completions(talk("cat\nbird\n", "--ckpt", run, "--json", "--system", "echo", "--max_new_tokens", 8)[1])[1]
-    model = load_model(str(run), pytest.fail)
-    tokenizer = model.tokenizer
+    tokenizer = load_model(str(run), pytest.fail).tokenizer
     end = [tokenizer.end_of_text]
     first = tokenizer.encode("echo\nUser:\ncat\nAssistant:\ncat!")
     tokens = [*end, *first, *end, *tokenizer.encode("User:\nbird\nAssistant:\n")]
-    prompt = prompt_of([], "bird", read_chat_template(str(run)), tokenizer)._replace(tokens=tokens)
-    greedy = GenerationConfig(temperature=0)
-    (expected,) = complete(model.params, model.config, tokenizer, [prompt], greedy)
+    expected = answer_to(run, tokens)
     assert second["tokens"] == expected.tokens
     assert second["logprobs"] == pytest.approx(expected.logprobs, rel=1e-4)
-    (alone,) = complete(
-        model.params, model.config, tokenizer, [prompt._replace(tokens=tokens[len(first) + 1 :])], greedy
-    )
+    alone = answer_to(run, tokens[len(first) + 1 :])
     assert alone.logprobs != pytest.approx(expected.logprobs, rel=1e-4), "what was said before counts"
 
 
@@ -114,7 +119,7 @@ def test_the_oldest_turns_are_forgotten_where_the_context_is_full(talk, run):
     assert status == 0 and len(output.split("\n---\n")) == len(words)
     assert said == ["the context is full: the oldest 2 of 6 turns are left out"] * len(said) and len(said) >= 3
     status, output, error = talk("cat\n" + "cat" * 40, "--ckpt", run)
-    assert status == 2 and output == "cat!\n---\n" and "a prompt of" in error and "is too long" in error
+    assert status == 2 and output == "cat!\n---\n" and "line 2: a prompt of" in error and "is too long" in error
 
 
 def test_train_shows_answers_to_its_sample_prompts(shared):
@@ -136,16 +141,15 @@ def test_what_has_learned_no_dialogues_is_one_line(talk, run, tmp_path):
     settings = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(settings | {"task": "causal_lm"}))
     status, output, error = talk("cat\n", "--ckpt", folder)
-    assert status == 1 and output == "" and is_one_line(error)
-    assert "has learned task='causal_lm', and --chat is for what has learned chat" in error
+    assert status == 2 and output == "" and is_one_line(error)
+    assert "has learned causal_lm: it goes on with a text (--task continue); --task chat is for chat or dpo" in error
 
 
 @pytest.mark.parametrize(
     ("flags", "part"),
     [
-        (["--system", "a"], "--system means nothing without --chat"),
-        (["--chat", "--prompt", "a"], "--prompt means nothing with --chat"),
-        (["--chat", "--num_samples", "2"], "--num_samples means nothing with --chat"),
+        (["--chat", "--task", "translate"], "--chat is --task chat, and not --task translate"),
+        (["--task", "chatt"], "did you mean 'chat'?"),
         (["--chat", "--perplexity", "a"], "--chat means nothing with --perplexity"),
         (["--chatt"], "did you mean '--chat'?"),
     ],
@@ -156,11 +160,12 @@ def test_a_wrong_flag_is_one_line_before_anything_is_read(call, flags, part):
 
 
 def test_on_a_terminal(run, tmp_path):
-    terminal = Terminal(tmp_path, "--ckpt", str(run), "--chat", "--temperature", "0")
+    terminal = Terminal(tmp_path, "--ckpt", str(run), "--temperature", "0")
     terminal.until("> ")
     terminal.ask("cat", "cat!")
     for line, answer in (
         ("/help", "forget what was said"),
+        ("/tempp 1", "did you mean '/temperature'?"),
         ("/max_new_tokens 30", "max_new_tokens 30"),
         ("/num_samples 2", "a conversation goes on from one answer"),
         ("bird", "bird!"),
@@ -174,7 +179,7 @@ def test_on_a_terminal(run, tmp_path):
         ("dog", "dog!"),
     ):
         terminal.ask(line, answer)
-    assert terminal.seen.count("turns are left out") >= 1
+    assert terminal.seen.count("turns are left out") >= 1 and "/num_samples N" not in terminal.seen
     terminal.type("/quit\n")
     assert terminal.end() == 0 and "Traceback" not in terminal.seen
 
@@ -184,7 +189,30 @@ def test_the_template_is_exported(run, tmp_path):
     assert '\'user\' %}{{ "User:\\n" + message.content + "\\n" }}' in (tmp_path / "chat_template.jinja").read_text()
 
 
-def test_the_template_is_that_of_the_run(run):
-    assert read_chat_template(str(run)) == ChatTemplate.parse(
-        ("{system}\n", "User:\n{user}\n", "Assistant:\n{assistant}")
+@pytest.mark.parametrize("as_flag", [True, False])
+def test_a_prompt_is_what_a_user_says_first(call, run, as_flag, tmp_path):
+    (tmp_path / "turns.txt").write_text("cat\nbird\n")
+    flags = ["--prompt", "cat", "--prompt", "bird"] if as_flag else ["--prompts_file", tmp_path / "turns.txt"]
+    flags += ["--ckpt", run, "--temperature", 0, "--max_new_tokens", 8]
+    status, output, error = call(*flags)
+    assert status == 0 and notes(error) == "" and output == "cat!\n---\nbird!\n"
+    found = completions(call(*flags, "--system", "echo", "--task", "chat", "--json")[1])
+    assert [(each["prompt"], each["text"]) for each in found] == [("cat", "cat!"), ("bird", "bird!")]
+    tokenizer = load_model(str(run), pytest.fail).tokenizer
+    tokens = [tokenizer.end_of_text, *tokenizer.encode("echo\nUser:\nbird\nAssistant:\n")]
+    assert found[1]["logprobs"] == pytest.approx(answer_to(run, tokens).logprobs, rel=1e-4), "each begins anew"
+    (scored,) = completions(
+        call("--ckpt", run, "--prompt", "bird", "--system", "echo", "--score", "bird!", "--json")[1]
     )
+    assert scored["tokens"] == found[1]["tokens"][:-1]
+    assert scored["logprobs"] == pytest.approx(found[1]["logprobs"][:-1], rel=1e-3)
+
+
+def test_it_can_still_go_on_with_a_text(call, run):
+    flags = ["--ckpt", run, "--prompt", "User:\ncat\nAssistant:\n", "--temperature", 0, "--json", "--task"]
+    went_on, answered = (completions(call(*flags, task)[1])[0]["logprobs"] for task in ("continue", "chat"))
+    tokenizer = load_model(str(run), pytest.fail).tokenizer
+    tokens = [tokenizer.end_of_text, *tokenizer.encode("User:\ncat\nAssistant:\n")]
+    assert went_on == pytest.approx(answer_to(run, tokens).logprobs, rel=1e-4) != answered
+    status, output, error = call(*flags, "continue", "--system", "echo")
+    assert status == 2 and output == "" and is_one_line(error) and "--system means nothing with --task" in error

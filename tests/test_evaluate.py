@@ -47,6 +47,10 @@ def test_a_table_for_people_and_json_for_programs(command, run):
         (("--ckpt", ".", "--batch_size", "0"), "--batch_size 0 must be at least 1"),
         (("--ckpt", ".", "--task", "multiple_choice"), "--task multiple_choice needs --data; name the questions"),
         (("--ckpt", ".", "--shots", "2"), "--shots and --shots_data mean nothing without --task multiple_choice"),
+        (
+            ("--ckpt", ".", "--task", "clasification"),
+            "--task 'clasification' is not known (did you mean 'classification'?); choose from: causal_lm, prefix_lm, ",
+        ),
         (("--ckpt", "."), "is not a run's folder (it has no config.json)"),
     ],
 )

@@ -1,7 +1,7 @@
 """What a LoRA run starts from and leaves as it is: kept once in its folder, in `base/`, beside checkpoints of adapters."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from jax.sharding import Mesh
 
@@ -21,19 +21,26 @@ class BaseWeights:
         abstract: their shapes, dtypes and shardings.
     """
 
-    def __init__(self, config: RunConfig, folder: RunFolder, mesh: Mesh, say: Callable[[str], None]):
+    def __init__(
+        self,
+        config: RunConfig,
+        folder: RunFolder,
+        mesh: Mesh,
+        say: Callable[[str], None],
+        classes: Sequence[str] = (),
+    ):
         """They are in the run's folder, once it keeps them, so that the one it started from may be gone; else in `init_from`.
 
         Raises:
             ConfigError: the mesh does not divide them.
             UserError: they cannot be read.
         """
-        self.config, self.folder, self.say = config, folder, say
+        self.config, self.folder, self.say, self.classes = config, folder, say, classes
         self.shapes = on_mesh(mesh, abstract_params(config.model))
         self.abstract: Params = {}
         if config.lora.rank:
             self._kept = abstract_base(folder, self.shapes, say)
-            self.abstract = self._kept or abstract_init(config.init_from, config.model, config.mesh, say)
+            self.abstract = self._kept or abstract_init(config.init_from, config.model, config.mesh, say, classes)
         self._merge = make_merge(self.shapes, config.lora)
 
     @functools.cached_property
@@ -43,7 +50,7 @@ class BaseWeights:
             return {}
         if self._kept:
             return read_base(self.folder, self.shapes, self.say)
-        return read_init(self.config.init_from, self.config.model, self.config.mesh, self.say)
+        return read_init(self.config.init_from, self.config.model, self.config.mesh, self.say, self.classes)
 
     def keep(self) -> None:
         """Writes them to the run's folder, if it does not keep them yet: whole, or not at all."""

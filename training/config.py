@@ -13,7 +13,6 @@ import jax
 
 from common.errors import ConfigError, check_type, choose, nearest, require
 from data.config import DataConfig
-from data.forms import FORMS
 from data.sources import split_sources
 from data.tokenizer import TokenizerConfig
 from data.word_text import WordsConfig
@@ -152,12 +151,6 @@ class RunConfig:
             self.data.sequence_length <= self.model.max_length,
             f"data.sequence_length={self.data.sequence_length} is above model.max_length={self.model.max_length}",
         )
-
-    def ask(self, typed: str) -> str:
-        """What the network is given to go on from where a user types this: `data.prompt` with it, where it learns pairs."""
-        form = TASKS[self.task].examples
-        prompt = FORMS[form].prompt if form else None
-        return typed if prompt is None else prompt(typed, self.data)
 
 
 SECTIONS = {field.name: field.type for field in dataclasses.fields(RunConfig)}

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 
 from common.errors import UserError
+from data.chat_template import ChatTemplate
+from data.forms import DIALOGUES
 from data.hf_tokenizer import HfTokenizer
 from data.tokenizer import Tokenizer, read_companion
 from data.tokenizer_files import read_tokenizer
@@ -15,11 +17,11 @@ from interop.export_tokenizer import export_tokenizer
 from interop.weights import Published, family_of, look_through, read_params
 from interop.writer import write_published
 from model import TransformerConfig
-from tasks import tasks_of
+from tasks import TASKS, tasks_of
 from training.checkpoints import Checkpoints
 from training.run_folder import RunFolder
 from training.settings import Settings
-from training.trained_model import TrainedModel, has_learned_dialogues, load_model, read_chat_template
+from training.trained_model import TrainedModel, load_model
 
 AnyTokenizer = Tokenizer | HfTokenizer
 MOST_PADDING = 0.05  # of the vocabulary: published ones are rounded up, to multiples of 64 or 128
@@ -52,7 +54,7 @@ def import_published(
     checkpoints.save_params(params)
     checkpoints.wait()
     checkpoints.close()
-    return TrainedModel(params, published.config, tokenizer, 0)
+    return TrainedModel(params, published.config, tokenizer, 0, run.config(tokenizer))
 
 
 def refuse_other_vocabulary(tokenizer: AnyTokenizer, config: TransformerConfig) -> None:
@@ -112,9 +114,10 @@ def export_published(path: str, folder: Path, shard_size: int, say: Callable[[st
     extra = {name: value for name, value in came_from.items() if name.endswith("_token_id")}
     if model.tokenizer is not None:
         files = export_tokenizer(model.tokenizer, model.config)
-        if has_learned_dialogues(run.settings()):
+        if TASKS[model.run.task].examples in DIALOGUES:
             end = model.tokenizer.piece(model.tokenizer.end_of_text)
-            files["chat_template.jinja"] = read_chat_template(path).as_jinja(end).encode()
+            template = ChatTemplate.parse(model.run.data.chat_template)
+            files["chat_template.jinja"] = template.as_jinja(end).encode()
         for name, content in files.items():
             (folder / name).write_bytes(content)
         if not came_from:

@@ -4,7 +4,7 @@ The network and the tokenizer come with them; how they are trained on is the new
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from common.errors import ConfigError, UserError, choose, require
@@ -28,6 +28,7 @@ OWN = (
     "scan_layers",
     "bidirectional_prefix",
 )
+HEAD = "head/classes/"  # in the path of its arrays
 NEW_HEAD = ("head", "num_classes")  # where the task has labels
 # Those that come with the parameters but may be set to something else, for longer texts.
 ADJUSTABLE = (
@@ -128,42 +129,55 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def read_init(path: str, config: TransformerConfig, mesh: MeshConfig, say: Callable[[str], None]) -> Params:
+def read_init(
+    path: str, config: TransformerConfig, mesh: MeshConfig, say: Callable[[str], None], classes: Sequence[str] = ()
+) -> Params:
     """The parameters in the run's folder `path` that the network of `config` has as well, laid over the mesh.
 
     `say` is told how many were loaded, which are new in this network and begin at random, and which were skipped.
+
+    Args:
+        classes: the names of the classes that the network is to tell apart, in their order; the head of a network that tells
+            others apart, or these in another order, is not the same.
 
     Raises:
         UserError: they cannot be read, or one has another shape.
     """
     model = load_model(path, say, mesh=mesh)
     wanted, found = by_path(abstract_params(config)), by_path(model.params)
-    loaded = _shared(path, wanted, found)
+    loaded = _shared(path, wanted, found, classes)
     say(f"parameters from {path}, step {model.step}:")
     groups = {"loaded": loaded, "new": wanted.keys() - loaded, "skipped": found.keys() - loaded}
     for title, names in groups.items():
         size = sum((found if title != "new" else wanted)[name].size for name in names)
         listed = "" if title == "loaded" or not names else f": {', '.join(sorted(names))}"
         say(f"    {title:<8}{len(names):4} arrays {size:>15,} parameters{listed}")
+    if any(name.startswith(HEAD) for name in wanted.keys() & found.keys() - loaded):
+        say(
+            f"    the head is new, since that one told other classes apart: {', '.join(model.classes) or 'none by name'}"
+        )
     return nested({name: found[name] for name in loaded})
 
 
-def abstract_init(path: str, config: TransformerConfig, mesh: MeshConfig, say: Callable[[str], None]) -> Params:
+def abstract_init(
+    path: str, config: TransformerConfig, mesh: MeshConfig, say: Callable[[str], None], classes: Sequence[str] = ()
+) -> Params:
     """Shapes, dtypes and shardings of what `read_init` gives; no array is read.
 
     Raises:
         UserError: as `read_init`.
     """
     found = by_path(abstract_model(path, say, mesh))
-    return nested({name: found[name] for name in _shared(path, by_path(abstract_params(config)), found)})
+    return nested({name: found[name] for name in _shared(path, by_path(abstract_params(config)), found, classes)})
 
 
-def _shared(path: str, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> set[str]:
+def _shared(path: str, wanted: Mapping[str, Any], found: Mapping[str, Any], classes: Sequence[str]) -> set[str]:
     """The names of the arrays that both have; a head for other classes is not the same."""
+    same_classes = RunFolder.find(path)[0].classes() == tuple(classes)
     shared = {
         name
         for name in wanted.keys() & found.keys()
-        if not name.startswith("head/classes/") or wanted[name].shape == found[name].shape
+        if not name.startswith(HEAD) or (same_classes and wanted[name].shape == found[name].shape)
     }
     for name in sorted(shared):
         if wanted[name].shape != found[name].shape:

@@ -25,7 +25,7 @@ def of_classes(found: Found) -> dict[str, Any]:
     def statistics(losses: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
         return {"loss": float(losses.mean())} | classification_averages(labels, predictions)
 
-    rows = zip(found.examples, labels, predictions, found.answers["probability"], strict=True)
+    rows = zip(found.examples, labels, predictions, found.answers["probability"].max(-1), strict=True)
     return figures_of(
         statistics,
         (found.losses, labels, predictions),

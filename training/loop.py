@@ -84,7 +84,7 @@ class Trainer:
         training = training.in_steps(self.batches.steps_per_epoch)
         self.config = config = dataclasses.replace(config, training=training)
         self.optimizer = make_optimizer(config.optimizer, training.num_steps)
-        self.base = BaseWeights(config, folder, self.mesh, display.say)
+        self.base = BaseWeights(config, folder, self.mesh, display.say, corpus.classes)
         state = (config.model, self.optimizer, config.seed, self.mesh, config.lora, self.base.abstract)
         self.abstract = abstract_state(*state, training.ema_decay)
         self.train_step = make_train_step(
@@ -163,7 +163,7 @@ class Trainer:
         """The state of a new run: at random, but for what is given to start from."""
         config, given, shardings = self.config, {}, shardings_of(self.abstract)
         if config.init_from and not config.lora.rank:
-            given = read_init(config.init_from, config.model, config.mesh, self.display.say)
+            given = read_init(config.init_from, config.model, config.mesh, self.display.say, self.corpus.classes)
         elif self.token_embedding is not None:
             table, place = self.token_embedding, shardings.params["token_embedding"]["embedding"]
             given = {

@@ -27,10 +27,14 @@ def pack_rows(config: RunConfig, tokenizer: Tokenizer, texts: Sequence[EncodedTe
 def describe_classes(corpus: Corpus) -> str:
     """One line on labelled texts: the classes, how many texts there are, and how much of what validates is of the commonest."""
     train, valid = (sum(len(text.starts) for text in side.values()) for side in (corpus.train, corpus.valid))
-    of = "them" if next(iter(corpus.valid.values())).marks is None else "the words"
+    text = next(iter(corpus.valid.values()))
+    if text.marks is not None:
+        of = "of the words of one class"
+    else:
+        of = "of them of one class" if text.labels.ndim == 1 else "of them with the commonest label"
     return (
         f"classes: {len(corpus.classes)} ({', '.join(corpus.classes)}); {train:,} texts to train on, {valid:,} to "
-        f"validate, {_commonest(corpus):.1%} of {of} of one class"
+        f"validate, {_commonest(corpus):.1%} {of}"
     )
 
 

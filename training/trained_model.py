@@ -7,16 +7,13 @@ import jax
 
 from common.command import Say
 from common.errors import UserError
-from data.chat_template import ChatTemplate
-from data.forms import DIALOGUES
 from data.tokenizer import Tokenizer
 from data.tokenizer_files import read_tokenizer
 from model import TransformerConfig, lora
 from model.lora import LoraConfig
 from model.parameters import Params, abstract_params, by_path, nested
-from tasks import TASKS
 from training.checkpoints import Checkpoints
-from training.config import RunConfig, Settings
+from training.config import RunConfig
 from training.run_folder import RunFolder
 from training.sharding import MeshConfig, make_mesh, on_mesh
 from training.step import shardings_of
@@ -29,36 +26,16 @@ class TrainedModel:
     """Parameters with all that is needed to use them.
 
     Attributes:
-        ask: what a user types -> what the network is given to go on from, as the run has learned it.
+        run: all settings of the run, the task that it has learned among them.
+        classes: the names of the labels that it tells apart, by their numbers.
     """
 
     params: Params
     config: TransformerConfig
     tokenizer: Tokenizer | None
     step: int
-    ask: Callable[[str], str] = str
-
-
-def has_learned_dialogues(settings: Settings) -> bool:
-    """Whether a run with these settings has a chat template that it was trained with."""
-    return TASKS[settings["task"]].examples in DIALOGUES
-
-
-def read_chat_template(path: str) -> ChatTemplate:
-    """How the run at `path` has learned to read dialogues.
-
-    Raises:
-        UserError: there is no run, or it has learned none.
-    """
-    folder, _ = RunFolder.find(path)
-    settings = folder.settings()
-    if not has_learned_dialogues(settings):
-        learned = [name for name, task in TASKS.items() if task.examples in DIALOGUES]
-        raise UserError(
-            f"{folder.path} has learned task={settings['task']!r}, and --chat is for what has learned {' or '.join(learned)}; "
-            "configs/finetune/chat.py goes on from a decoder"
-        )
-    return ChatTemplate.parse(settings["data"]["chat_template"])
+    run: RunConfig
+    classes: tuple[str, ...] = ()
 
 
 def load_model(
@@ -85,7 +62,7 @@ def load_model(
         params, step = checkpoints.restore_params(shapes, say, step)
     if config.training.ema_decay:
         say(f"{folder.path}, step {step}: the averaged weights (training.ema_decay={config.training.ema_decay})")
-    return TrainedModel(params, config.model, tokenizer, step, config.ask)
+    return TrainedModel(params, config.model, tokenizer, step, config, folder.classes())
 
 
 def abstract_model(path: str, say: Say, mesh: MeshConfig = ONE_DEVICE) -> Params:

@@ -1,4 +1,4 @@
-"""Dialogues: the assistant's turns of builtin:chat are learned, from runs/base, or init_from, on; then sample.py --chat."""
+"""Dialogues: the assistant's turns of builtin:chat are learned, from runs/base, or init_from, on; then sample.py."""
 
 from configs.finetune import causal_lm
 

@@ -6,6 +6,7 @@ from typing import Any
 from common.errors import UserError
 from data.config import DataConfig
 from data.forms.form import Form, filled
+from data.readers import name_some
 
 
 def check(values: Mapping[str, Any], data: DataConfig) -> Mapping[str, Any]:
@@ -15,7 +16,9 @@ def check(values: Mapping[str, Any], data: DataConfig) -> Mapping[str, Any]:
     """
     choices, answer, labels = values["choices"], values["answer"], []
     if isinstance(choices, Mapping):
-        choices, labels = choices.get("text"), choices.get("label") or []
+        if "text" not in choices:
+            raise UserError(f'"{data.choices_field}" has no "text", only {name_some(choices)}')
+        choices, labels = choices["text"], choices.get("label") or []
     if isinstance(choices, str) or not isinstance(choices, Sequence) or len(choices) < 2:
         raise UserError(
             f'"{data.choices_field}" must be a list of two texts or more, or {{"text": [...], "label": [...]}}'

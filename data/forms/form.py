@@ -66,7 +66,8 @@ class Form:
         builtin: (source, settings) -> the document of each example of `builtin:NAME`, and its values as they are read; None:
             there are none.
         key: (values) -> what decides the side of the split; None: the text does.
-        prompt: (what a user types, settings) -> what a model that has learned such examples is given to answer; None: the same.
+        unlabelled: (a text, classes) -> the values of an example of it whose label is not known: one stands there that counts
+            for nothing. None: a text alone makes none.
     """
 
     fields: tuple[str, ...]
@@ -78,7 +79,7 @@ class Form:
     cleaned: bool = False
     builtin: Callable[[str, DataConfig], Iterator[tuple[Document, Mapping[str, Any]]]] | None = None
     key: Callable[[Mapping[str, Any]], str] | None = None
-    prompt: Callable[[str, DataConfig], str] | None = None
+    unlabelled: Callable[[str, Sequence[str]], Mapping[str, Any]] | None = None
 
 
 def cut_to_rows(

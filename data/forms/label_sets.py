@@ -38,4 +38,5 @@ LABEL_SETS = Form(
     classes=lambda values: values["label"],
     cleaned=True,
     builtin=labels.builtin,
+    unlabelled=lambda text, classes: {"text": text, "label": ()},
 )

@@ -44,4 +44,5 @@ LABELS = Form(
     classes=lambda values: [values["label"]],
     cleaned=True,
     builtin=builtin,
+    unlabelled=lambda text, classes: {"text": text, "label": classes[0]},
 )

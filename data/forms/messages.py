@@ -9,7 +9,7 @@ from data.chat_template import ROLES, ChatTemplate, Message, keep_newest, tokens
 from data.config import DataConfig
 from data.document import Document
 from data.forms.form import Example, Form, Pieces
-from data.readers import check_text, kind_of
+from data.readers import check_text, kind_of, name_some
 from data.tokenizer import Tokenizer
 
 
@@ -17,16 +17,20 @@ def read_messages(value: Any, column: str, template: ChatTemplate) -> tuple[Mess
     """The messages of a list of {"role": …, "content": …}.
 
     Raises:
-        UserError: it is none; a role that is not known; a content that is no text; an answer that holds what ends answers.
+        UserError: it is none, or empty; a role that is not known; a content that is no text; an answer that holds what ends
+            answers.
     """
     if not isinstance(value, list):
         kind = kind_of(value)
         raise UserError(f'"{column}" is {kind}, not a list of {{"role": …, "content": …}}')
+    if not value:
+        raise UserError(f'"{column}" is an empty list; give each row its messages')
     messages = []
     for number, each in enumerate(value, 1):
         where = f'"{column}", message {number}'
         if not isinstance(each, Mapping) or "role" not in each or "content" not in each:
-            raise UserError(f'{where} must be {{"role": …, "content": …}}')
+            there = f", and has only {name_some(each)}" if isinstance(each, Mapping) else f", not {kind_of(each)}"
+            raise UserError(f'{where} must be {{"role": …, "content": …}}{there}')
         role = each["role"]
         if role not in ROLES:
             raise UserError(f"{where}: the role {role!r} is none of {', '.join(ROLES)}{nearest(str(role), ROLES)}")

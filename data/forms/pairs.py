@@ -89,5 +89,4 @@ PAIRS = Form(
     encode,
     builtin=builtin,
     key=lambda values: values["source"],
-    prompt=put_into_prompt,
 )

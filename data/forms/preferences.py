@@ -26,8 +26,6 @@ def check(values: Mapping[str, Any], data: DataConfig) -> Mapping[str, Any]:
     template, prompt = ChatTemplate.parse(data.chat_template), values["prompt"]
     if isinstance(prompt, list):
         prompt = read_messages(prompt, data.prompt_field, template)
-        if not prompt:
-            raise UserError(f'"{data.prompt_field}" is empty; give each row its prompt')
     else:
         prompt = (Message("user", filled(values, "prompt", data)),)
     answers = {name: _answer(values, name, template, data) for name in ("chosen", "rejected")}

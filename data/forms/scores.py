@@ -32,4 +32,12 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, classes: Sequence[
     return encode_whole(examples, tokenizer, data, np.array([each.values["label"] for each in examples], np.float32))
 
 
-SCORES = Form(("text", "label"), check, lambda values: values["text"], encode, cleaned=True, builtin=labels.builtin)
+SCORES = Form(
+    ("text", "label"),
+    check,
+    lambda values: values["text"],
+    encode,
+    cleaned=True,
+    builtin=labels.builtin,
+    unlabelled=lambda text, classes: {"text": text, "label": 0.0},
+)

@@ -7,7 +7,7 @@ from common.errors import UserError
 from data.config import DataConfig
 from data.document import check_characters
 from data.forms.form import Example, Form, Pieces
-from data.forms.words import encode_parts, first_of_word, join_words
+from data.forms.words import cut_words, encode_parts, first_of_word, join_words
 from data.readers import kind_of
 from data.tokenizer import Tokenizer
 
@@ -58,6 +58,12 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, classes: Sequence[
     return Pieces(tokens, marks=marks, cut=cut)
 
 
+def unlabelled(text: str, classes: Sequence[str]) -> Mapping[str, Any]:
+    """The words of a text, see `cut_words`."""
+    words = cut_words(text)
+    return {"tokens": words, "tags": [classes[0]] * len(words)}
+
+
 def _strings(value: Any, column: str) -> list[str]:
     if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
         kind = kind_of(value) if not isinstance(value, list | tuple) else "a list of other things"
@@ -74,4 +80,5 @@ TAGS = Form(
     encode,
     classes=lambda values: values["tags"],
     order=lambda tag: (tag != OUTSIDE, tag),
+    unlabelled=unlabelled,
 )

@@ -9,8 +9,20 @@ from data.tokenizer import SPACE_MARK, SPACES, Tokenizer
 from data.words import HAN
 
 # Ideographs, kana, and the punctuation and full-width forms that are written with them.
-UNSPACED = re.compile(f"[{HAN}\u3000-\u30ff\u31f0-\u31ff\uff00-\uffef]")
+TOGETHER = f"{HAN}\u3000-\u30ff\u31f0-\u31ff\uff00-\uffef"
+UNSPACED = re.compile(f"[{TOGETHER}]")
+MARKS = r"!-/:-@\[-`{-~¡-¿×÷‐-⁞"  # punctuation and signs
+LETTERS = rf"[^\s{MARKS}{TOGETHER}]+"
+WORD = re.compile(rf"{LETTERS}(?:[{MARKS}]{LETTERS})*|\S")  # with a mark that joins letters, as in don't and 3.5
 LINE_END = "\n"
+
+
+def cut_words(text: str) -> list[str]:
+    """The words of a text that nobody has cut: each ideograph or kana is one, and each mark that stands between words.
+
+    That is how corpora of names have them, in Chinese as in English.
+    """
+    return WORD.findall(text)
 
 
 def join_words(words: Sequence[str]) -> list[str]:

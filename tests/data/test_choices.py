@@ -36,6 +36,7 @@ def test_every_shape_is_the_same(tmp_path, row):
         ({"answer": None}, '"answer" is None, which is none'),
         ({"choices": ["the dog"]}, '"choices" must be a list of two texts or more'),
         ({"choices": "the dog"}, '"choices" must be a list of two texts or more'),
+        ({"choices": {"texts": ["a", "b"]}}, r'"choices" has no "text", only .texts.'),
         ({"choices": ["a", "a"]}, '"choices": each must be a text of its own'),
         ({"choices": ["a", " "]}, '"choices": each must be a text of its own'),
         ({"choices": {"text": ["a", "b"], "label": "AB"}}, '"choices": "label" must be a list, with one for each text'),

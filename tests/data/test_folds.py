@@ -87,7 +87,7 @@ def test_examples_and_texts_are_divided(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ("aaab", r"--folds 2: of the parts of .*, number [12] has examples of one class alone, a; give more examples"),
+        ("aaab", r"--folds 2: of the parts of .*, number [12] has no label but 'a'; give more examples"),
         ("aabbc", r"--folds 2: of the parts of .*, number [12] has all examples of c, so that none is trained on"),
     ],
 )

@@ -96,7 +96,7 @@ def test_the_built_in_pairs():
         ({"chosen": "bye"}, r'a\.jsonl, line 1: "chosen" and "rejected" are the same'),
         ({"chosen": " "}, '"chosen" is empty; give each row its text'),
         ({"rejected": 3}, '"rejected" is a number, not a string'),
-        ({"prompt": []}, '"prompt" is empty; give each row its prompt'),
+        ({"prompt": []}, '"prompt" is an empty list; give each row its messages'),
         ({"prompt": None}, '"prompt" is null, not a string'),
         ({"chosen": plain([Message("user", "a")])}, '"chosen" must be a text, or one message of the assistant'),
         ({"prompt": [{"role": "bot", "content": "a"}]}, "the role 'bot' is none of"),

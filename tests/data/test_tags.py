@@ -15,7 +15,7 @@ from common.errors import UserError
 from data.config import DataConfig
 from data.forms.form import Example
 from data.forms.tags import TAGS
-from data.forms.words import encode_parts, first_of_word, join_words
+from data.forms.words import cut_words, encode_parts, first_of_word, join_words
 from data.hf_tokenizer import HfTokenizer, from_word_pieces
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 
@@ -198,3 +198,23 @@ def test_json_gives_what_the_form_takes():
     values = json.loads('{"tokens": ["a", "b", "c"], "tags": ["B-X-Y", "I-X-Y", "B-X-Y"]}')
     assert TAGS.check(values, options()) == values
     assert TAGS.text(values) == "a b c"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("John lives in New York, doesn't he?", ["John", "lives", "in", "New", "York", ",", "doesn't", "he", "?"]),
+        ("他在北京工作。", [*"他在北京工作。"]),
+        ("我用 iPhone15，打3.5折", [*"我用", "iPhone15", *"，打", "3.5", "折"]),
+        ("हिन्दी a\u0301b\t[x]", ["हिन्दी", "a\u0301b", "[", "x", "]"]),
+        (" \n", []),
+    ],
+)
+def test_words_of_a_text_that_nobody_has_cut(text, words):
+    assert cut_words(text) == words
+
+
+@given(WORDS)
+def test_what_is_cut_into_words_loses_only_spaces(words):
+    text = "".join(join_words(words))
+    assert "".join(cut_words(text)) == "".join(text.split())

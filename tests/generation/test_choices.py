@@ -1,11 +1,22 @@
 """Choices by likelihood: prompts worked by hand, scores against a forward pass of each text, figures counted."""
 
+import json
+
 import numpy as np
 import pytest
 
 from common.errors import ConfigError, UserError
-from generation.choices import check_template, choice_figures, draw_shots, make_prompts, score_choices
-from tests.generation.test_scoring import GPT, LLAMA, forward, log_softmax, network, side, tokenizer
+from data.config import DataConfig
+from generation.choices import (
+    TEMPLATE,
+    check_template,
+    choice_figures,
+    draw_shots,
+    make_prompts,
+    measure,
+    score_choices,
+)
+from tests.generation.test_scoring import GPT, LLAMA, T5, forward, log_softmax, network, side, tokenizer
 
 QUESTIONS = [
     {"question": "sat", "choices": ["the cat", "the mat on the mat"], "answer": 0},
@@ -74,6 +85,18 @@ def test_scores_are_those_of_a_forward_pass(config, count):
                 "accuracy_over_unconditional": sum(whole) - sum(alone),
             }
             assert {name: each[number] for name, each in scores.items()} == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("config", [GPT, T5], ids=["gpt", "t5"])
+@pytest.mark.parametrize("shots", [0, 2])
+def test_a_question_that_does_not_fit_is_named(config, shots, tmp_path):
+    path = tmp_path / "ask.jsonl"
+    rows = [{"question": word, "choices": ["a", "b"], "answer": 0} for word in ("q", "r", "s", "the cat " * 90)]
+    path.write_text("\n\n".join(map(json.dumps, rows)))
+    data = DataConfig("a", str(path), 0.1, 32, "")
+    with pytest.raises(ConfigError, match=r"ask\.jsonl, line 7: .* tokens.* this model reads") as caught:
+        measure(network(config), config, tokenizer(), data, shots, None, 0, TEMPLATE, pytest.fail)
+    assert ("(with 2 answered questions before it: give fewer --shots)" in str(caught.value)) == (shots > 0)
 
 
 def test_figures_are_counted():

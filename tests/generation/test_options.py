@@ -69,7 +69,5 @@ def test_help_tells_each_default_as_it_is_typed():
 def test_a_text_is_asked_about_and_nothing_is_written():
     flags, given = read_flags(["--ckpt", "x", "--prompt", "Who?", "--context", "He."], "")
     assert (flags.context, flags.prompt, given) == ("He.", ["Who?"], {})
-    with pytest.raises(ConfigError, match="--context means nothing without --prompt"):
-        read_flags(["--ckpt", "x", "--context", "He."], "")
     with pytest.raises(ConfigError, match="--top_k means nothing with --context, which writes no text"):
         read_flags(["--ckpt", "x", "--prompt", "Who?", "--context", "He.", "--top_k", "3"], "")

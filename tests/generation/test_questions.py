@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 
 from common.errors import ConfigError, UserError
 from data.forms.answers import READ, cut_windows
-from generation.questions import answer_questions
+from generation.questions import Answer, Finder
 from model import Tokens, Transformer, TransformerConfig
 from tests.generation.test_scoring import GPT, init_params, network, tokenizer
 
@@ -36,9 +36,13 @@ def by_hand(params, config, question: str) -> tuple[float, float]:
     return max(spans), min(nulls)
 
 
+def ask(finder: Finder, *questions: str) -> list[Answer]:
+    return finder.answer([finder.prepare(question)[0] for question in questions])
+
+
 def test_the_answer_is_the_likeliest_of_all_windows():
     params = init_params(BERT, jax.random.key(3))
-    answers = answer_questions(params, BERT, tokenizer(), QUESTIONS, TEXT, stride=5)
+    answers = ask(Finder(params, BERT, tokenizer(), TEXT, stride=5), *QUESTIONS)
     assert [answer.question for answer in answers] == QUESTIONS
     for answer in answers:
         span, null = by_hand(params, BERT, answer.question)
@@ -48,12 +52,12 @@ def test_the_answer_is_the_likeliest_of_all_windows():
 
 def test_what_cannot_be_asked():
     params = init_params(BERT, jax.random.key(3))
-    for question, text, message in (("Who?", " \n", "--context holds no text"), (" ", "He.", "--prompt is empty")):
+    for question, text, message in (("Who?", " \n", "--context holds no text"), (" ", "He.", "question is empty")):
         with pytest.raises(ConfigError, match=message):
-            answer_questions(params, BERT, tokenizer(), [question], text)
+            ask(Finder(params, BERT, tokenizer(), text), question)
     for config in (GPT, dataclasses.replace(BERT, num_classes=3), dataclasses.replace(BERT, head="linear")):
         with pytest.raises(ConfigError, match="this model does not answer questions"):
-            answer_questions(network(GPT), config, tokenizer(), ["Who?"], "He.")
+            Finder(network(GPT), config, tokenizer(), "He.")
     broken = jax.tree.map(lambda leaf: leaf * np.nan, params)
     with pytest.raises(UserError, match="no finite probabilities"):
-        answer_questions(broken, BERT, tokenizer(), ["Who?"], "He.")
+        ask(Finder(broken, BERT, tokenizer(), "He."), "Who?")

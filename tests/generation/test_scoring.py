@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from common.errors import ConfigError, UserError
+from data.config import DataConfig
+from data.forms import Example
+from data.forms.pairs import PAIRS
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 from generation import scoring
+from generation.asking import make_asking
 from generation.scoring import score, score_continuations, score_long, score_text
 from model import Tokens, Transformer, TransformerConfig
 from model.parameters import init_params as init_slowly
@@ -213,3 +217,21 @@ def test_what_cannot_be_scored_is_refused_in_one_line():
         score_continuations(network(GPT), GPT, tokenizer(), ["the"], [""])
     with pytest.raises(ConfigError, match="the text '' has no tokens"):
         score_text(network(GPT), GPT, tokenizer(), "")
+
+
+def test_what_answers_is_scored_with_the_tokens_of_training():
+    """A target has tokens of its own: not those that it has behind the words of its prompt."""
+    data = DataConfig("a", "", 0.1, 24, "", prompt="{source} Y")
+    asking = make_asking("pairs", data, tokenizer())
+    (found,) = score_continuations(network(GPT), GPT, tokenizer(), ["New"], ["ork"], asking)
+    pair = Example("", "", values={"source": "New", "target": "ork"})
+    pieces = PAIRS.encode([pair], tokenizer(), (), data)
+    marked = np.array(pieces.marks[0][:-1]) == 1
+    prompt, target = (
+        [token for token, mark in zip(pieces.tokens[0], marked, strict=True) if mark == side] for side in (0, 1)
+    )
+    assert (found.prompt, found.text, found.tokens) == ("New", "ork", target)
+    expected = slow_score(GPT, [tokenizer().end_of_text, *prompt], target)
+    np.testing.assert_allclose(found.logprobs, expected, atol=1e-4)
+    (as_one,) = score_continuations(network(GPT), GPT, tokenizer(), ["New Y"], ["ork"])
+    assert as_one.tokens != target, "which as one text would be others"

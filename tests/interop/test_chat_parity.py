@@ -14,7 +14,7 @@ from data.chat_template import DEFAULT_TEMPLATE, ChatTemplate, Message, tokens_a
 from data.encoded import document_sizes, join_pieces
 from data.forms import FORMS, Example
 from data.tokenizer import END_OF_TEXT
-from generation.chat import prompt_of
+from generation.asking import prompt_of
 from interop.export_tokenizer import export_tokenizer
 from interop.weights import look_through, read_params
 from tasks import TASKS, CorruptionConfig, LossConfig

@@ -1,7 +1,8 @@
 """Runs that several tests of a file look at, and what is read of them."""
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ def left(folder: Path, make: Callable[[], Trainer]) -> Path:
 def valid_lines(folder: Path) -> list[dict]:
     """What each validation of a run has reported."""
     return [line for line in read_metrics(folder / "metrics.jsonl") if line["split"] == "valid"]
+
+
+def labelled(call, run: Path, texts: Sequence[str], *flags: object) -> list[dict]:
+    """What sample.py --json says of texts that a file holds; `call`: the fixture. It may be told only that some are cut."""
+    path = run.parent / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
+    status, output, error = call("--ckpt", run, "--prompts_file", path, "--json", *flags)
+    assert status == 0 and all(line.endswith("as in training") for line in error.splitlines()), error
+    return [json.loads(line) for line in output.splitlines()]
 
 
 def measure(run: Path, task=None, *, batch_size=None, said=None, write=None, **data) -> Measurement:

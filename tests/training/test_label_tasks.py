@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from collections import Counter
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
 from seqeval.metrics import f1_score as span_f1
+from seqeval.metrics.sequence_labeling import get_entities
 from sklearn.metrics import f1_score
 
 from common.errors import ConfigError, UserError
 from tests.training.conftest import WORDS
-from tests.training.runs import left, measure, valid_lines
+from tests.training.runs import labelled, left, measure, valid_lines
 from training.measurement_report import print_json, print_tables, write_predictions
 from training.run_folder import RunFolder
 
@@ -133,6 +135,34 @@ def test_evaluation_is_the_loops_and_the_libraries(run, tmp_path, capsys):
     print_tables(measured)
     print_json(measured)
     assert METRIC[run.name] in capsys.readouterr().out
+
+
+def test_texts_without_labels_get_those_of_evaluation(run, call):
+    predictions = measure(run).predictions
+    texts = [" ".join(each["tokens"]) if "tokens" in each else each["text"] for each in predictions]
+    said = labelled(call, run, texts, "--batch_size", 20)
+    for ours, theirs, text in zip(said, predictions, texts, strict=True):
+        assert ours["prompt"] == text
+        if run.name == "token_classification":
+            assert (ours["tokens"], ours["tags"]) == (theirs["tokens"], theirs["prediction"])
+            assert all(0 < chance <= 1 for chance in ours["probabilities"])
+            names = [(name["type"], *name["words"]) for name in ours["spans"]]
+            assert names == [(kind, start, end + 1) for kind, start, end in get_entities(theirs["prediction"])]
+            assert all(name["text"] == " ".join(ours["tokens"][slice(*name["words"])]) for name in ours["spans"])
+        elif run.name == "multilabel":
+            assert ours["label"] == theirs["prediction"]
+            assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=2e-4)
+        else:
+            assert ours["label"] == pytest.approx(theirs["prediction"], abs=1e-3)
+    shown = call("--ckpt", run, "--prompt", "the big cat")[1]
+    assert re.fullmatch(SHOWN[run.name], shown), shown
+
+
+SHOWN = {
+    "token_classification": r"the/O big/B-animal cat/I-animal\n    animal: big cat\n",
+    "multilabel": r"cat \d+%\n",
+    "regression": r"\d\.\d{4}\n",
+}
 
 
 def matrix(rows, name):

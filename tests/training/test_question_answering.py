@@ -9,7 +9,7 @@ import pytest
 from common.errors import ConfigError, UserError
 from generation.completion import complete
 from generation.config import GenerationConfig
-from generation.questions import answer_questions
+from generation.questions import Finder
 from metrics import answer_scores
 from tests.training.conftest import WORDS
 from tests.training.runs import left, measure, valid_lines
@@ -103,15 +103,10 @@ def test_asking_gives_what_evaluation_measures(run, shared, tmp_path):
     for length, stride in ((64, None), (32, 8)):
         measured = measure(run, valid=[str(shared / "new.jsonl")], sequence_length=length, window_stride=stride)
         for row, expected in zip(rows, measured.predictions, strict=False):
-            (answer,) = answer_questions(
-                model.params, model.config, model.tokenizer, ["how big"], row["context"], length, stride
-            )
+            finder = Finder(model.params, model.config, model.tokenizer, row["context"], length, stride)
+            (answer,) = finder.answer([finder.prepare("how big")[0]])
             assert (answer.question, answer.text) == ("how big", expected["prediction"])
             assert answer.probability == pytest.approx(expected["probability"], abs=1e-3)
-    with pytest.raises(ConfigError, match="--context holds no text"):
-        answer_questions(model.params, model.config, model.tokenizer, ["how big"], " ")
-    with pytest.raises(ConfigError, match="--prompt is empty"):
-        answer_questions(model.params, model.config, model.tokenizer, [""], "the dog")
 
 
 def test_a_run_answers_on_the_command_line(run, command, tmp_path):

@@ -1,11 +1,14 @@
 """What is shown is what a run trains on."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from data.encoded import EncodedText
 from data.tokenizer import TokenizerConfig, train
-from tests.data.texts import TEXTS
-from training.rows import show_row, show_rows
+from tests.data.texts import TEXTS, encoded
+from training.rows import describe_classes, show_row, show_rows
 
 
 @pytest.mark.parametrize("changes", [{}, {"data__packing": "contiguous"}, {"data__weights": (1, 3)}])
@@ -34,3 +37,17 @@ def test_where_documents_begin_and_end_and_padding_are_seen():
         f"[document: {1 + len(second)} tokens] cat […]",
         "[padding: 2]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ([[1, 0], [1, 1], [0, 0], [1, 0]], "75.0% of them with the commonest label"),
+        ([0, 1, 1, 0], "50.0% of them of one class"),
+    ],
+)
+def test_how_much_the_commonest_label_has(labels, told):
+    text = encoded([3, 5, 2, 4])
+    side = {"a": EncodedText(text.tokens, text.starts, 0, labels=np.array(labels, np.int32))}
+    corpus = SimpleNamespace(classes=("cat", "dog"), train=side, valid=side)
+    assert describe_classes(corpus) == f"classes: 2 (cat, dog); 4 texts to train on, 4 to validate, {told}"

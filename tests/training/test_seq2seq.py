@@ -9,6 +9,7 @@ from sacrebleu.metrics import CHRF
 
 from common.errors import ConfigError
 from generation.answers import Answers
+from generation.asking import make_asking
 from generation.targets import write_targets
 from model.parameters import split_layers
 from tests.training.runs import measure
@@ -142,9 +143,10 @@ def test_beams_and_what_does_not_fit(run, tmp_path):
 
 def test_a_user_types_the_source_alone(run, capsys):
     model = load_model(str(run), pytest.fail)
-    assert model.ask("abc") == "abc>"
+    asking = make_asking("pairs", model.run.data, model.tokenizer)
+    assert asking.prompt("abc") == "abc>"
     for as_json in (False, True):
-        Answers(split_layers(model.params), model.config, model.tokenizer, as_json=as_json, ask=model.ask).answer(
+        Answers(split_layers(model.params), model.config, model.tokenizer, as_json=as_json, asking=asking).answer(
             ["fed", "aab"], {"temperature": 0.0}
         )
     plain, *lines = capsys.readouterr().out.replace("---\n", "").split("\n{", 1)
