@@ -21,6 +21,8 @@ import numpy as np
 
 from benchmarks import baselines, docstrings, labels, questions
 from benchmarks.baselines import Baseline, Figures
+from common.command import run_command
+from common.errors import choose
 from common.files import write_whole
 from data.examples import read_examples
 from data.forms import FORMS
@@ -82,7 +84,7 @@ RECIPES: dict[str, Recipe] = {
         "encoder-news",
         ("f1", "accuracy"),
         (baselines.known_names,),
-        {"data.sequence_length": 64, "training.num_steps": 600},
+        {"data.train": "names.jsonl", "data.sequence_length": 64, "training.num_steps": 600},
     ),
     "translation-zh-en": Recipe("translation", "decoder", ("bleu", "chrf"), (baselines.nearest,)),
     "translation-en-zh": Recipe(
@@ -97,9 +99,16 @@ RECIPES: dict[str, Recipe] = {
         "encoder",
         ("exact_match", "f1"),
         (baselines.what_differs,),
-        {"data.sequence_length": 64, "training.num_steps": 1000, "training.batch_size": 16},
+        {"data.train": "questions.jsonl", "data.sequence_length": 64}
+        | {"training.num_steps": 1000, "training.batch_size": 16},
     ),
-    "summaries": Recipe("summarization", "decoder-docstrings", ("rougeL", "rouge1"), (baselines.lead,)),
+    "summaries": Recipe(
+        "summarization",
+        "decoder-docstrings",
+        ("rougeL", "rouge1"),
+        (baselines.lead,),
+        {"data.train": "docstrings.jsonl"},
+    ),
     "dialogue": Recipe("chat", "decoder", ("loss",), ()),
 }
 
@@ -119,10 +128,12 @@ class Workshop:
     def run(self, script: str, *arguments: str) -> str:
         """What a command of ours prints, which works in the folder; what it says besides goes to log.txt there."""
         command = [sys.executable, str(ROOT / script), *arguments]
-        with (self.folder / "log.txt").open("a") as log:
-            return subprocess.run(
-                command, cwd=self.folder, check=True, stdout=subprocess.PIPE, stderr=log, text=True
-            ).stdout
+        log = self.folder / "log.txt"
+        with log.open("a") as errors:
+            done = subprocess.run(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=errors, text=True)
+        if done.returncode:
+            sys.exit(f"{script} ended with {done.returncode}; the end of {log} says why")
+        return done.stdout
 
     def train(self, name: str, config: str, changes: dict[str, object]) -> float:
         """Trains a run, validated at its end alone; the CPU seconds that it took, next to none where it was done before."""
@@ -177,6 +188,8 @@ def main() -> int:
     flags = parser.parse_args()
     if not flags.names:
         print(*RECIPES, sep="\n")
+    for name in flags.names:
+        choose(RECIPES, name, "recipe")
     shop = Workshop(flags.runs)
     for name in flags.names:
         recipe, rows = RECIPES[name], {}
@@ -194,4 +207,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)
