@@ -42,7 +42,7 @@ DATA: dict[str, Callable[[], Iterable[dict]]] = {
 }
 
 # Newspapers and reviews have more characters than the default has pieces.
-CHINESE = {"tokenizer.vocab_size": 5000, "training.sample_prompts": "我们[MASK]好。"}
+CHINESE = {"tokenizer.vocab_size": 5000, "training.sample_prompts": "我们[MASK]好。", "optimizer.learning_rate": 1e-3}
 # What a network has read: a config, and what is changed in it.
 STARTS: dict[str, tuple[str, dict[str, object]]] = {
     "encoder": ("bert_tiny", {}),
@@ -173,7 +173,8 @@ class Workshop:
         """The examples that a run trained on, and those that it held out."""
         run = RunFolder(self.folder / folder)
         data, form = run.config(None).data, FORMS[TASKS[run.settings()["task"]].examples]
-        return split_documents(list(read_examples(data.train, form, data)), data.valid_fraction)
+        sources = [str(self.folder / source) if source in DATA else source for source in data.train]
+        return split_documents(list(read_examples(sources, form, data)), data.valid_fraction)
 
 
 def spread(values: list[float]) -> str:
