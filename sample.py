@@ -65,8 +65,7 @@ def main() -> int:
     answering = make_answering(network, run.task, run.data, model.classes, flags.json, asking, draft, flags.context)
     if prompts is None:
         answering = make_conversation(answering, form, run.data, model.tokenizer, flags.system)
-    answering.check(given)
-    if prompts is None:
+        answering.check(given)
         answer_input(answering, given)
         return 0
     size = (flags.batch_size or BATCH_SIZE) if flags.prompts_file else 1

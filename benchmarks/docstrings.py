@@ -6,13 +6,14 @@ The same version of Python gives the same file.
 """
 
 import ast
-import json
 import platform
 import sys
 import sysconfig
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+
+from common.files import write_rows
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
@@ -47,7 +48,7 @@ def examples(library: Path) -> Iterator[dict[str, str]]:
 def main() -> int:
     path = Path(sys.argv[1] if len(sys.argv) > 1 else "docstrings.jsonl")
     found = list(examples(Path(sysconfig.get_path("stdlib"))))
-    path.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in found), encoding="utf-8")
+    write_rows(path, found)
     files = len({each["file"] for each in found})
     print(f"{path}: {len(found):,} texts with summaries, of {files:,} files of Python {platform.python_version()}")
     return 0

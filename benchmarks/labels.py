@@ -10,8 +10,9 @@ they are tagged there, of nr, ns and nt; words next to each other that are of on
 
 import argparse
 import importlib.resources
-import json
 from pathlib import Path
+
+from common.files import write_rows
 
 KINDS = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
 
@@ -45,9 +46,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
     for name, rows in {"sentiment": reviews(), "names": sentences()}.items():
-        (out / f"{name}.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_rows(out / f"{name}.jsonl", rows)
         print(f"{out / name}.jsonl: {len(rows):,} rows")
 
 

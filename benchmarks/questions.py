@@ -7,13 +7,13 @@ when, who or how many, which is how Chinese asks and how English asks back. Some
 have no answer. They are as plain as the rules: they show that a recipe works, and nothing of how people ask.
 """
 
-import json
 import random
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from common.files import write_rows
 from data.builtin import read_builtin
 
 SENTENCES = 4  # of a text
@@ -65,7 +65,7 @@ def make(seed: int = 0) -> Iterator[dict]:
 def main() -> int:
     path = Path(sys.argv[1] if len(sys.argv) > 1 else "questions.jsonl")
     rows = list(make())
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    write_rows(path, rows)
     without = sum(not row["answers"]["text"] for row in rows)
     print(f"{path}: {len(rows):,} questions, {without:,} without an answer")
     return 0

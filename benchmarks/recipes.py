@@ -23,7 +23,7 @@ from benchmarks import baselines, docstrings, labels, questions
 from benchmarks.baselines import Baseline, Figures
 from common.command import run_command
 from common.errors import choose
-from common.files import write_whole
+from common.files import write_rows, write_whole
 from data.examples import read_examples
 from data.forms import FORMS
 from data.split import split_documents
@@ -43,6 +43,7 @@ DATA: dict[str, Callable[[], Iterable[dict]]] = {
 
 # Newspapers and reviews have more characters than the default has pieces.
 CHINESE = {"tokenizer.vocab_size": 5000, "training.sample_prompts": "我们[MASK]好。", "optimizer.learning_rate": 1e-3}
+
 # What a network has read: a config, and what is changed in it.
 STARTS: dict[str, tuple[str, dict[str, object]]] = {
     "encoder": ("bert_tiny", {}),
@@ -55,7 +56,7 @@ STARTS: dict[str, tuple[str, dict[str, object]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A config of configs/finetune/ with changes, from a start, and the plain baselines of its figures (higher is better)."""
+    """A config of configs/finetune/ with changes, from a start, and plain baselines of its figures."""
 
     config: str
     start: str
@@ -125,7 +126,7 @@ class Workshop:
     def write(self, name: str) -> None:
         path = self.folder / name
         if not path.exists():
-            write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in DATA[name]()))
+            write_rows(path, DATA[name]())
 
     def run(self, script: str, *arguments: str) -> str:
         """What a command of ours prints, which works in the folder; what it says besides goes to log.txt there."""

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,11 @@ def write_whole(path: Path, data: bytes | str) -> None:
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)  # where it was not renamed
+
+
+def write_rows(path: Path, rows: Iterable[Any]) -> None:
+    """Writes JSONL: each row as JSON in a line of its own."""
+    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def make_folder(path: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common.errors import UserError
-from common.files import write_whole
+from common.files import write_rows
 from training.measurement import Measurement
 from training.plot import plot_confusion
 
@@ -64,9 +64,8 @@ def write_predictions(measured: Measurement, folder: Path) -> list[Path]:
     if not measured.predictions:
         return []
     paths = [folder / "predictions.jsonl", *([folder / "confusion.png"] if measured.confusion_matrix else [])]
-    lines = (json.dumps(each, ensure_ascii=False) + "\n" for each in measured.predictions)
     try:
-        write_whole(paths[0], "".join(lines))
+        write_rows(paths[0], measured.predictions)
         if measured.confusion_matrix:
             plot_confusion(measured.confusion_matrix, list(measured.per_class), paths[1])
     except OSError as error:
