@@ -131,10 +131,11 @@ from training.plan import _compile
 from training.run_folder import RunFolder
 from training.settings import load_settings
 
-settings = load_settings(sys.argv[1], sys.argv[2:])
+workdir, name, *changes = sys.argv[1:]
+settings = load_settings(name, changes)
 corpus = load_corpus(build_config(settings).data, build_config(settings).tokenizer)
 config = build_config(settings, corpus.tokenizer.vocab_size)
-trainer = Trainer(config, corpus, RunFolder("nowhere"), Display(), lambda params: [])
+trainer = Trainer(config, corpus, RunFolder(workdir), Display(), lambda params: [])
 memory, step = _compile(trainer, config.model.remat, config.training.microbatches)
 batch = trainer.batch(0, config.training.batch_size)
 jax.block_until_ready(batch)
@@ -147,12 +148,12 @@ print(memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
 
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [(), ("model.remat=full", "training.microbatches=2")])
-def test_the_peak_is_what_the_process_then_takes(changes, cache_dir):
+def test_the_peak_is_what_the_process_then_takes(changes, cache_dir, tmp_path):
     """Within 15 %, on a network of which the state and the activations are many times what the program itself takes."""
     larger = ["model.embed_dim=512", "model.mlp_dim=2048", "model.num_heads=8", "model.decoder_layers=8"]
     larger += ["training.batch_size=16", "data.sequence_length=256", "model.max_length=256", "mesh.data=1"]
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, "configs/tiny.py", *larger, *changes, f"data.cache_dir={cache_dir}"],
+        [sys.executable, "-c", MEASURE, tmp_path, "configs/tiny.py", *larger, *changes, f"data.cache_dir={cache_dir}"],
         env=os.environ | {"XLA_FLAGS": ""},
         capture_output=True,
         text=True,
