@@ -51,7 +51,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     require(flags.show is None or flags.show >= 1, f"--show {flags.show} must be at least 1")
     require(flags.shard_tokens >= 1, f"--shard_tokens {flags.shard_tokens} must be at least 1")
     require(not (flags.check and rest), f"unknown arguments {' '.join(rest)}; --check takes a folder, and no settings")
-    return flags, [] if flags.check else read_overrides(rest, flags.config)
+    return flags, [] if flags.check else read_overrides(rest, flags.config, vars(flags))
 
 
 def main() -> int:

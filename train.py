@@ -63,7 +63,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         "settings", "--config.SECTION.KEY=VALUE  any key in configs/base.py; may be given many times"
     )
     flags, rest = parser.parse_known_args(arguments)
-    overrides = read_overrides(rest, flags.config)
+    overrides = read_overrides(rest, flags.config, vars(flags))
     require(0 < flags.mfu <= 1, f"--mfu={flags.mfu} must be above 0 and at most 1")
     require(flags.folds is None or flags.folds >= 2, f"--folds {flags.folds} must be at least 2")
     require(flags.folds is None or flags.plan is None, "--folds trains, and --plan does not; leave one out")

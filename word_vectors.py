@@ -32,7 +32,7 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     flags, rest = parser.parse_known_args(arguments)
     require(flags.command == "train" or not rest, f"unknown argument {rest[0]!r}" if rest else "")
     require(flags.command != "nearest" or flags.count >= 1, "--count must be at least 1")
-    return flags, read_overrides(rest, flags.config) if flags.command == "train" else []
+    return flags, read_overrides(rest, flags.config, vars(flags)) if flags.command == "train" else []
 
 
 def train(config_file: str, workdir: str | None, overrides: list[str]) -> int:

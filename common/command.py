@@ -4,12 +4,13 @@ import argparse
 import errno
 import logging
 import os
+import runpy
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from common.errors import ConfigError, UserError
+from common.errors import ConfigError, UserError, nearest
 from common.files import remove_unfinished
 from common.work_folder import leave_work
 
@@ -77,10 +78,10 @@ def run_command(main: Callable[[], int]) -> None:
     sys.exit(status)
 
 
-def read_overrides(arguments: Sequence[str], config: str | None) -> list[str]:
+def read_overrides(arguments: Sequence[str], config: str | None, flags: Iterable[str] = ()) -> list[str]:
     """What argparse has left over, `--config.SECTION.KEY=VALUE`, as "SECTION.KEY=VALUE".
 
-    `config`: what --config was given.
+    `config`: what --config was given; `flags`: the names of those that the command has, for who mistypes one.
 
     Raises:
         ConfigError: there is something else among it, or there is no config.
@@ -91,13 +92,29 @@ def read_overrides(arguments: Sequence[str], config: str | None) -> list[str]:
         if config is None and not argument.startswith("-"):
             raise ConfigError(f"unknown argument {argument!r}; did you mean --config {argument}?")
         if not argument.startswith("--config."):
-            raise ConfigError(f"unknown argument {argument!r}; settings are changed by --config.SECTION.KEY=VALUE")
+            name = argument.lstrip("-").partition("=")[0].replace("-", "_")
+            names = [f"--{each}" for each in (*flags, *_base_keys())] if argument.startswith("-") else []
+            meant = nearest(name, names)
+            raise ConfigError(
+                f"unknown argument {argument!r}{meant}; settings are changed by --config.SECTION.KEY=VALUE"
+            )
         if "=" not in argument and rest:
             argument += "=" + rest.pop(0)
         overrides.append(argument.removeprefix("--config."))
     if config is None:
         raise ConfigError("no config is given; try --config configs/base.py")
     return overrides
+
+
+def _base_keys() -> Iterator[str]:
+    """config.SECTION.KEY of all that configs/base.py sets."""
+
+    def walk(section: Mapping, prefix: str) -> Iterator[str]:
+        for name, value in section.items():
+            yield from walk(value, f"{prefix}.{name}") if isinstance(value, Mapping) else [f"{prefix}.{name}"]
+
+    base = Path(__file__).parent.parent / "configs" / "base.py"
+    return walk(runpy.run_path(str(base))["get_config"]().to_dict(), "config")
 
 
 def _leave(number: int, _) -> None:

@@ -73,7 +73,8 @@ def check_type(field: str, value: Any, kind: Any) -> Any:
     if kind is float and type(value) is int:
         value = float(value) if abs(value) < 1 << 1023 else math.inf
     if type(value) is not kind:
-        raise ConfigError(f"{field}={value!r} must be {kind.__name__}, not {type(value).__name__}")
+        wanted = "True or False" if kind is bool else kind.__name__
+        raise ConfigError(f"{field}={value!r} must be {wanted}, not {type(value).__name__}")
     if kind is float and not math.isfinite(value):
         raise ConfigError(f"{field}={value!r} must be a finite number")
     return value

@@ -180,7 +180,10 @@ def test_vocabularies_are_compared_and_nothing_is_written(command, tmp_path):
         ),
         (("--vocab_sizes", "100,300"), "tokenizer.vocab_size=100 must be above 259 with byte_fallback"),
         (("--show", "0"), "--show 0 must be at least 1"),
-        (("--out", "x", "--cofnig.seed=1"), "unknown argument '--cofnig.seed=1'; settings are changed by"),
+        (
+            ("--out", "x", "--cofnig.seed=1"),
+            "unknown argument '--cofnig.seed=1' (did you mean '--config.seed'?); settings",
+        ),
         (("--out", "x", "--config.data.train=none.txt"), "no data at 'none.txt'"),
         (("--out", "x", "--config.data.clean=htlm"), "data.clean='htlm' is not known (did you mean 'html'?)"),
         (("--out", "x", "--tokenizer", "."), "--tokenizer . has no tokenizer; give a run's folder"),

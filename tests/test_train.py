@@ -1,5 +1,10 @@
 """train.py as a user runs it: what is about its prompts and flags; tests/training has the rest."""
 
+import pytest
+
+import train
+from common.errors import ConfigError
+
 SHORT = ("--config", "configs/tiny.py", "--config.training.num_steps=2")
 
 
@@ -57,6 +62,24 @@ def test_unknown_flags_are_refused(command):
     done = command("train.py", *SHORT, "--wrokdir=x", cwd=None)
     assert done.returncode == 2
     assert done.stderr.startswith("train.py: unknown argument '--wrokdir=x'") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argument", "meant"),
+    [
+        ("--wrokdir=x", " (did you mean '--workdir'?)"),
+        ("--skip_bad", " (did you mean '--config.data.skip_bad'?)"),
+        ("--num-steps=60", " (did you mean '--config.training.num_steps'?)"),
+        ("--lora.rank=8", " (did you mean '--config.lora.rank'?)"),
+        ("--cofnig.seed=1", " (did you mean '--config.seed'?)"),
+        ("more", ""),
+    ],
+)
+def test_an_unknown_flag_is_answered_with_the_flag_or_the_key_that_is_meant(argument, meant):
+    with pytest.raises(ConfigError) as refusal:
+        train.parse(["--config", "configs/tiny.py", argument])
+    told = f"unknown argument {argument!r}{meant}; settings are changed by --config.SECTION.KEY=VALUE"
+    assert str(refusal.value) == told
 
 
 def test_a_config_without_its_flag_is_answered_with_it(command):

@@ -149,7 +149,8 @@ class RunConfig:
         require(0 <= self.seed < 2**32, f"seed={self.seed} must be from 0 to {2**32 - 1}")
         require(
             self.data.sequence_length <= self.model.max_length,
-            f"data.sequence_length={self.data.sequence_length} is above model.max_length={self.model.max_length}",
+            f"data.sequence_length={self.data.sequence_length} is above model.max_length={self.model.max_length}; "
+            "lower the first or raise the second",
         )
 
 

@@ -138,7 +138,7 @@ ROPE = LLAMA["rope_parameters"]
         ("llama", {"rms_norm_eps": "1e-5"}, "rms_norm_eps='1e-5' must be float, not str"),
         ("llama", {"rms_norm_eps": float("nan")}, "rms_norm_eps=nan must be a finite number"),
         ("llama", {"rms_norm_eps": 10**400}, "must be a finite number"),
-        ("llama", {"attention_bias": "yes"}, "attention_bias='yes' must be bool"),
+        ("llama", {"attention_bias": "yes"}, "attention_bias='yes' must be True or False, not str"),
         ("llama", {"rope_parameters": "x"}, "rope_parameters='x' must be dict, not str"),
         ("llama", {"rope_scaling": [1, 2]}, "rope_scaling=[1, 2] must be dict, not list"),
         ("llama", {"rope_theta": "abc", "rope_parameters": None}, "rope_theta='abc' must be float, not str"),

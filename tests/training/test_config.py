@@ -152,10 +152,10 @@ def test_each_key_is_missed(key):
         ({"model__embed_dim": True}, "model.embed_dim=True must be int, not bool"),
         ({"model__mlp_dim": "wide"}, "model.mlp_dim='wide' must be int, not str"),
         ({"model__vocab_size": "large"}, "model.vocab_size='large' must be int, not str"),
-        ({"model__use_bias": 1}, "model.use_bias=1 must be bool, not int"),
+        ({"model__use_bias": 1}, "model.use_bias=1 must be True or False, not int"),
         ({"model__dtype": None}, "model.dtype=None must be str, not NoneType"),
         ({"tokenizer__vocab_size": "2k"}, "tokenizer.vocab_size='2k' must be int, not str"),
-        ({"tokenizer__byte_fallback": "yes"}, "tokenizer.byte_fallback='yes' must be bool, not str"),
+        ({"tokenizer__byte_fallback": "yes"}, "tokenizer.byte_fallback='yes' must be True or False, not str"),
         ({"data__sequence_length": "128 tokens"}, "data.sequence_length='128 tokens' must be int, not str"),
         ({"data__train": 3}, "data.train=3 must be a string or a tuple of strings"),
         ({"data__train": None}, "data.train=None must be a string or a tuple of strings"),
@@ -292,7 +292,7 @@ def test_weights_from_the_command_line(text, weights):
         ({"mesh__fsdp": 0}, "mesh.fsdp=0"),
         (
             {"data__sequence_length": 128, "model__max_length": 64},
-            "data.sequence_length=128 is above model.max_length=64",
+            "data.sequence_length=128 is above model.max_length=64; lower the first or raise the second",
         ),
     ],
 )
