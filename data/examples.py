@@ -55,7 +55,8 @@ def load_examples(
     elif held_out is None:
         examples, held_out = split_documents(examples, data.valid_fraction)
     if form.classes is not None:
-        classes = _settle(classes, {name for each in examples for name in form.classes(each.values)}, form, data)
+        apart = {name for each in held_out for name in form.classes(each.values)}
+        classes = _settle(classes, {name for each in examples for name in form.classes(each.values)}, apart, form, data)
         held_out = list(with_known_classes(held_out, form, classes, skipped))
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer = train([example.text for example in examples], tokenizer)
@@ -97,17 +98,25 @@ def _split_fold(examples: list[Example], form: Form, data: DataConfig) -> tuple[
     return rest, part
 
 
-def _settle(classes: Sequence[str], found: set[str], form: Form, data: DataConfig) -> tuple[str, ...]:
-    """The names of the classes, in their order."""
+def _settle(classes: Sequence[str], found: set[str], apart: set[str], form: Form, data: DataConfig) -> tuple[str, ...]:
+    """The names of the classes, in their order; `found` are those to train on, `apart` those that are held out."""
     for name in classes:
         if name not in found:
             raise UserError(
                 f"the class {name!r} has no example to train on in {', '.join(data.train)}; give some, or leave it out"
             )
     classes = tuple(classes) or tuple(sorted(found, key=form.order))
-    alone = f" the one label {classes[0]!r}" if classes else " no label"
+    alone = f"the one label {classes[0]!r}" if classes else "no label"
     key = f"{form.fields[-1]}_field"
-    require(len(classes) > 1, f"data.{key}={getattr(data, key)!r} has{alone}; two are needed")
+    more = ", ".join(sorted(apart - found))
+    remedy = (
+        f"{more} is held out: give more rows, or data.valid" if more else "give rows of another, or name another column"
+    )
+    require(
+        len(classes) > 1,
+        f"data.{key}={getattr(data, key)!r}: what is trained on of {', '.join(data.train)} has {alone}, and two are needed; "
+        f"{remedy}",
+    )
     return classes
 
 
@@ -211,6 +220,6 @@ def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> I
 def _require_fields(name: str, columns: Sequence[str]) -> None:
     """Raises UserError where a file is of a format whose rows have no fields."""
     tables = [ending for ending, each in FORMATS.items() if each.has_fields]
-    if endings(name)[0] not in tables:
+    if endings(name)[0] not in (*tables, ".json"):  # what to do with that, its reader tells
         wanted = " and ".join(map(repr, columns))
         raise UserError(f"{name}: examples are read from {', '.join(tables)}; give one of these, with {wanted}")

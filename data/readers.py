@@ -88,7 +88,9 @@ def naming(report: Report, settings: Mapping[str, str]) -> Report:
 
     def add(error: UserError) -> None:
         if isinstance(error, MissingField):
-            error = UserError(f"{error}, or name another field: data.{settings[error.field]}=NAME")
+            setting = settings[error.field]
+            other = f"--config.data.{setting}=NAME (of evaluate.py: --{setting} NAME)"
+            error = UserError(f"{error}, or name another field: {other}")
         report(error)
 
     return add
@@ -143,10 +145,14 @@ def read_jsonl(name: str, fields: Sequence[str], report: Report = STOP.add) -> R
             if not lacking:
                 yield number, [record[field] for field in fields]
                 continue
-            others = f", only {name_some(record)}" if isinstance(record, dict) else ""
-            shape = ", ".join(f'"{field}": …' for field in fields)
-            message = f'no "{lacking[0]}" field{others}; each line must be {{{shape}}}'
+            others = f", only {name_some(record)}" if isinstance(record, dict) else f", but {kind_of(record)}"
+            message = f'no "{lacking[0]}" field{others}; each line must be {_shape(fields)}'
             report(MissingField(f"{name}, line {number}: {message}", lacking[0]))
+
+
+def _shape(fields: Sequence[str]) -> str:
+    """A row of JSONL with these fields."""
+    return "{" + ", ".join(f'"{field}": …' for field in fields) + "}"
 
 
 def _read_csv(name: str, fields: Sequence[str], report: Report) -> Rows:
@@ -156,6 +162,9 @@ def _read_csv(name: str, fields: Sequence[str], report: Report) -> Rows:
     if isinstance(header, UserError):
         raise header
     check_utf8(name, first, ",".join(header))
+    for mark, called in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and mark in header[0] and fields[0] not in header:
+            raise UserError(f"{name}, line {first}: {called} stand between the columns; save it as CSV with commas")
     require_columns(f"{name}, line {first}", fields, header)
     for number, row in rows:
         try:
@@ -220,7 +229,7 @@ def _refuse_json(name: str, fields: Sequence[str], report: Report) -> Rows:
     old = bare_name(name)
     convert = through(name, "jq -c '.[]'", old[: len(old) - len(form + packed)] + ".jsonl")
     raise UserError(
-        f'{name}: .json is not read, only JSONL, which has {{"{fields[0]}": "…"}} on each line and ends in .jsonl; '
+        f"{name}: .json is not read, only JSONL, which has {_shape(fields)} on each line and ends in .jsonl; "
         f"a list of such objects is converted by: {convert}"
     )
 

@@ -16,6 +16,9 @@ from data.skipped import STOP, Report, Skipped, reported
 
 D = TypeVar("D", bound=Document)
 
+# Names that configs/finetune/ gives, and what writes these files.
+WRITTEN = {f"{name}.jsonl": f"python -m benchmarks.{name}" for name in ("questions", "docstrings")}
+
 
 def split_sources(sources: str | Sequence[str]) -> tuple[str, ...]:
     """A tuple of sources from a tuple, or from a string with commas (or the name of a file that has them)."""
@@ -119,8 +122,9 @@ def find_files(source: str) -> list[str]:
             )
         _refuse_unreadable(path)
     if not files:
+        written = f"`{WRITTEN[source]}` writes some; or " if source in WRITTEN else ""
         raise ConfigError(
-            f"no data at {source!r}{nearest(source, BUILTIN)}: give a file, a folder or a glob that exists, "
+            f"no data at {source!r}{nearest(source, BUILTIN)}: {written}give a file, a folder or a glob that exists, "
             f"or one of {', '.join(BUILTIN)}"
         )
     return files

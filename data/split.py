@@ -22,7 +22,7 @@ def split_documents(documents: Sequence[Document], valid_fraction: float) -> tup
     the last sentences of the only one.
 
     Raises:
-        UserError: the text is one line without sentences.
+        UserError: the text is one line without sentences; the examples are one.
     """
 
     train, valid = [], []
@@ -37,8 +37,14 @@ def split_documents(documents: Sequence[Document], valid_fraction: float) -> tup
     if not train:
         train, valid = _hold_out_ends(documents, valid_fraction, SENTENCE)
     if not valid:
+        sources = ", ".join(sorted({document.source for document in documents}))
+        if all(document.key is not None for document in documents):
+            raise UserError(
+                f"the examples of {sources} are one, or copies of one: none is left to hold out for validation; give more, or "
+                "--config.data.valid=FILE"
+            )
         raise UserError(
-            f"the text of {', '.join(sorted({document.source for document in documents}))} has no second document, line or "
+            f"the text of {sources} has no second document, line or "
             "sentence to hold out for validation; put documents between blank lines, or give --config.data.valid=FILE"
         )
     return train, valid

@@ -66,8 +66,10 @@ def unlabelled(text: str, classes: Sequence[str]) -> Mapping[str, Any]:
 
 def _strings(value: Any, column: str) -> list[str]:
     if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
-        kind = kind_of(value) if not isinstance(value, list | tuple) else "a list of other things"
-        raise UserError(f'"{column}" is {kind}, not a list of strings; JSONL, Parquet and hf: have them')
+        if isinstance(value, list | tuple):
+            kind = kind_of(next(each for each in value if not isinstance(each, str)))
+            raise UserError(f'"{column}" has {kind} in it; write words, and the names of labels, such as B-PER')
+        raise UserError(f'"{column}" is {kind_of(value)}, not a list of strings; JSONL, Parquet and hf: have them')
     if not value:
         raise UserError(f'"{column}" is empty; give each row its words')
     return list(value)

@@ -189,7 +189,7 @@ def test_the_built_in_sentences(tmp_path):
     [
         (
             [{"body": "one"}],
-            r'a\.jsonl, line 1: no "kind" field, only .body.; .* data\.label_field=NAME',
+            r'a\.jsonl, line 1: no "kind" field, only .body.; .*--config\.data\.label_field=NAME',
         ),
         ([{"kind": "one"}], r'a\.jsonl, line 1: no "body" field'),
         (
@@ -199,7 +199,15 @@ def test_the_built_in_sentences(tmp_path):
         ([ROWS[0], ROWS[1] | {"kind": 0.5}], r'a\.jsonl, line 3: "kind" is a number'),
         ([ROWS[0], ROWS[1] | {"kind": " "}], r'a\.jsonl, line 3: "kind" is empty; give each row its label'),
         ([ROWS[0], ROWS[1] | {"body": 3}], r'a\.jsonl, line 3: "body" is a number, not a string'),
-        (ROWS[::2], r"data\.label_field='kind' has the one label '2'; two are needed"),
+        (
+            ROWS[::2],
+            r"data\.label_field='kind': what is trained on of .*a\.jsonl has the one label '2', and two are needed; give rows",
+        ),
+        (
+            ROWS[:2],
+            r"has the one label '[210]+', and two are needed; [210]+ is held out: give more rows, or data\.valid",
+        ),
+        (ROWS[:1], r"the examples of .*a\.jsonl are one, .* give more, or --config\.data\.valid=FILE"),
         ([], "holds no text"),
     ],
 )
@@ -230,6 +238,11 @@ def test_a_label_that_was_not_trained_on_and_a_class_without_examples(tmp_path):
             {},
             r"README\.md: examples are read from \.jsonl, \.csv, \.parquet; give one of these, with 'body' and 'kind'",
         ),
+        (
+            "a.json",
+            {},
+            r"a\.json: \.json is not read, only JSONL, which has {\"body\": …, \"kind\": …} on each .*: jq -c '\.\[\]' .*",
+        ),
         ("a.parquet.gz", {}, r"a\.parquet\.gz: \.parquet is not read out of \.gz; unpack it first, with gzip -d"),
         ("a.csv", {"dedup": "exact"}, "data.dedup=.* is for text alone"),
         ("a.csv", {"subword_sampling": 0.1}, "data.subword_sampling=0.1 is for text alone, .*; leave it 0.0"),
@@ -241,5 +254,8 @@ def test_sources_and_settings_that_have_no_labels(tmp_path, source, changes, mes
         content = Path(write(tmp_path / "a.parquet")).read_bytes()
         (tmp_path / source).write_bytes(gzip.compress(content))
         source = f"{tmp_path}/{source}"
+    elif source.endswith(".json"):
+        source = f"{tmp_path}/{source}"
+        Path(source).write_text(json.dumps(ROWS))
     with pytest.raises((ConfigError, UserError), match=message):
         load(options(source, **changes), CHAR, (), pytest.fail)

@@ -158,7 +158,7 @@ def test_utf16_is_named_and_its_remedy_works(write, encoding):
 def test_json_is_refused_with_what_is_read(write, content):
     source = write("a.json", content)
     message = refusal(source)
-    assert message.startswith(f'{source}: .json is not read, only JSONL, which has {{"text": "…"}} on each line')
+    assert message.startswith(f'{source}: .json is not read, only JSONL, which has {{"text": …}} on each line')
     assert message.endswith(f"jq -c '.[]' {source} > {source}l")
 
 
@@ -172,11 +172,12 @@ def test_json_is_refused_with_what_is_read(write, content):
         ('{"text": "one', "not JSON (Unterminated string starting at)"),
         (
             '{"txt": "one"}',
-            'no "text" field, only \'txt\'; each line must be {"text": …}, or name another field: data.text_field=NAME',
+            'no "text" field, only \'txt\'; each line must be {"text": …}, or name another field: '
+            "--config.data.text_field=NAME (of evaluate.py: --text_field NAME)",
         ),
         ("{}", 'no "text" field, only none; each line'),
-        ('["text"]', 'no "text" field; each line must be {"text": …}'),
-        ("3", 'no "text" field'),
+        ('[{"text": "one"}]', 'no "text" field, but a list; each line must be {"text": …}'),
+        ("3", 'no "text" field, but a number'),
         ("null", 'no "text" field'),
         ('{"text": 3}', '"text" is a number, not a string'),
         ('{"text": null}', '"text" is null, not a string'),
@@ -263,8 +264,15 @@ def test_csv_without_the_column_is_refused_with_what_it_has(write):
     message = refusal(source)
     assert message == (
         f"{source}, line 2: no \"text\" column, only 'id', 'body'; "
-        "rename one, or name another field: data.text_field=NAME"
+        "rename one, or name another field: --config.data.text_field=NAME (of evaluate.py: --text_field NAME)"
     )
+
+
+@pytest.mark.parametrize(("mark", "called"), [(";", "semicolons"), ("\t", "tabs")])
+def test_columns_between_other_marks_are_told(write, mark, called):
+    source = write("a.csv", f"text{mark}label\none{mark}1\n")
+    assert refusal(source) == f"{source}, line 1: {called} stand between the columns; save it as CSV with commas"
+    assert texts(write("b.csv", f"text\none{mark}1\n")) == [f"one{mark}1"]
 
 
 @pytest.mark.parametrize("header", [b'id,"text', b"id,text,\xe9 "])

@@ -74,6 +74,9 @@ def test_what_is_not_there_is_refused_with_what_could_be(tmp_path):
     assert "a file, a folder or a glob that exists, or one of builtin:hsk, builtin:chat" in message
     assert "no data at" in refusal(f"{tmp_path}/*.txt", ConfigError)
     assert "(did you mean 'builtin:hsk'?)" in refusal("buildin:hsk", ConfigError)
+    for name in ("questions", "docstrings"):
+        message = f"no data at '{name}.jsonl': `python -m benchmarks.{name}` writes some; or give a file"
+        assert message in refusal(f"{name}.jsonl", ConfigError)
     assert "no data at" in refusal("x" * 300, ConfigError)
 
 

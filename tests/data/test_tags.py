@@ -183,7 +183,7 @@ def test_a_word_that_the_tokenizer_has_no_piece_for():
         (["a", " "], ["O", "O"], '"words": word 2 is empty; leave it out, with its label'),
         ([], [], '"words" is empty; give each row its words'),
         ("a b", ["O"], '"words" is a string, not a list of strings; JSONL, Parquet and hf: have them'),
-        (["a"], [3], '"kinds" is a list of other things, not a list of strings'),
+        (["a"], [3], '"kinds" has a number in it; write words, and the names of labels, such as B-PER'),
         (["\ud800"], ["O"], "half a character"),
     ],
 )
