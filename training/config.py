@@ -7,6 +7,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -95,7 +96,7 @@ class RunConfig:
     init_from: str = ""
 
     def __post_init__(self):
-        choose(TASKS, self.task, "task")
+        require_task(self.task)
         task = TASKS[self.task]
         needed = " or ".join(f"{'a' if kind == 'decoder' else 'an'} {kind}" for kind in task.networks)
         require(
@@ -152,6 +153,14 @@ class RunConfig:
             f"data.sequence_length={self.data.sequence_length} is above model.max_length={self.model.max_length}; "
             "lower the first or raise the second",
         )
+
+
+def require_task(name: str) -> None:
+    """Raises ConfigError where no task has this name; of what a config for fine-tuning is called after, it names that."""
+    config = f"configs/finetune/{name}.py"
+    its_own = name not in TASKS and name.isidentifier() and (Path(__file__).parent.parent / config).is_file()
+    require(not its_own, f"task={name!r} is not known; --config {config} has what learns it")
+    choose(TASKS, name, "task")
 
 
 SECTIONS = {field.name: field.type for field in dataclasses.fields(RunConfig)}

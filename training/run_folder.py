@@ -31,6 +31,16 @@ from data.tokenizer_files import read_tokenizer
 from training.config import RunConfig, build_config, fill_in_defaults, harmful_changes
 from training.settings import Settings
 
+ROOT = Path(__file__).parent.parent
+
+
+def _how_made(path: Path) -> str:
+    """What to do where a run's folder is missing: of one that a config of ours makes, run that."""
+    for config in (f"configs/{path.name}.py", f"configs/finetune/{path.name}.py"):
+        if path.parent.name == "runs" and (ROOT / config).is_file():
+            return f"`python train.py --config {config}` makes it; or give another run's folder"
+    return "give a run's folder, such as runs/base"
+
 
 class RunFolder:
     """Paths and small files of one run."""
@@ -61,7 +71,7 @@ class RunFolder:
         else:
             folder, step = cls(path.parent if path.name == "checkpoints" else path), None
         if not path.exists():
-            raise UserError(f"there is no {path}; give a run's folder, such as runs/base")
+            raise UserError(f"there is no {path}; {_how_made(path)}")
         if not (folder.path / "config.json").is_file():
             folds = sorted(each.parent.name for each in folder.path.glob("fold-*/config.json"))
             held = f"; it holds {', '.join(folds)}: name one of them" if folds else ""

@@ -137,6 +137,10 @@ def test_settings_that_agree_may_be_set(begin, parent):
             {"task": "masked_lm"},
             "is of the kind 'decoder', which task='masked_lm' does not train; choose from: causal_lm, prefix",
         ),
+        (
+            {"task": "translation"},
+            r"task='translation' is not known; --config configs/finetune/translation\.py has what",
+        ),
         ({"task": "causal"}, r"task='causal' is not known \(did you mean 'causal_lm'\?\)"),
         ({"model__embed_dimm": 64}, r"--config\.model\.embed_dimm is not a key"),
         ({"init_from": "nowhere"}, r"init_from: there is no .*nowhere; give a run's folder"),

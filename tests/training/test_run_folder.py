@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -202,6 +203,18 @@ def test_find_says_what_is_missing(tmp_path, path, message):
     with pytest.raises(UserError, match=message):
         RunFolder.find(tmp_path / path)
     shutil.rmtree(tmp_path / "empty")
+
+
+def test_a_run_that_a_config_makes_is_told_how():
+    for name in ("base", "finetune/chat"):
+        path = Path("runs") / Path(name).name
+        with pytest.raises(UserError) as caught:
+            RunFolder.find(Path("/nowhere") / path)
+        made = f"`python train.py --config configs/{name}.py` makes it; or give another run's folder"
+        assert str(caught.value) == f"there is no /nowhere/{path}; {made}"
+    for path in ("/nowhere/runs/mine", "/nowhere/base"):
+        with pytest.raises(UserError, match="give a run's folder, such as runs/base"):
+            RunFolder.find(path)
 
 
 def test_a_folder_with_files_of_others_is_refused_and_left_as_it_is(tmp_path):
