@@ -12,7 +12,9 @@ BATCH_SIZE = 8  # of a file's prompts
 INPUTS = (
     Option("ckpt", text, "DIR", "a run's folder, its checkpoints/, or one step of them"),
     Option("prompt", text, "TEXT", "text to continue, to label or to answer, as the run has learned", many=True),
-    Option("prompts_file", text, "FILE", "prompts, one a line; of .jsonl the field `prompt` of each line"),
+    Option(
+        "prompts_file", text, "FILE", "prompts, one a line; of .jsonl, .csv and .parquet the field `prompt` of each row"
+    ),
     Option("batch_size", integer, "N", f"prompts of the file that are read together (default: {BATCH_SIZE})"),
     Option("task", text, "NAME", f"only make sure that the run has learned this: {', '.join(NAMES)}"),
     Option("draft", text, "DIR", "a smaller model that guesses ahead, for speed; the texts stay the model's"),

@@ -1,13 +1,19 @@
 """Prompts from the command line, from a file or from a stream, each with where it stands."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from common.errors import ConfigError, UserError, require
+from data.files import endings
 from data.lines import check_utf8, read_lines, read_utf8
-from data.readers import read_jsonl
+from data.readers import FORMATS, read_rows
+from data.skipped import STOP
 from generation.options import text
+
+# What no one means as a text of its own.
+NAME_OF_FILE = re.compile(r"[^\s。，！？]+\.(txt|text|md|html?|log|jsonl?|csv|tsv|parquet|pdf|docx?)", re.IGNORECASE)
 
 
 class Prompt(NamedTuple):
@@ -49,7 +55,7 @@ def read_text(flag: str, named: str, or_text: bool = False) -> str:
     Raises:
         UserError: it cannot be read, or holds no text.
     """
-    content = named if or_text and not _is_file(named) else read_utf8(named)
+    content = named if or_text and not _is_file(named) and not NAME_OF_FILE.fullmatch(named) else read_utf8(named)
     require(bool(content.strip()), f"--{flag} {named} holds no text")
     return content
 
@@ -63,18 +69,20 @@ def _is_file(text: str) -> bool:
 
 
 def read_prompts_file(path: Path) -> list[Prompt]:
-    """The lines that are not blank; of .jsonl the field `prompt` of every line, which may be empty.
+    """The lines that are not blank; of .jsonl, .csv and .parquet the field `prompt` of every row, which may be empty.
 
     Raises:
         UserError: it cannot be read, is not UTF-8, or holds no prompt; the message names the line.
     """
-    if ".jsonl" in path.suffixes:
-        numbered = [(number, prompt) for number, (prompt,) in read_jsonl(str(path), ["prompt"])]
+    form, place = endings(str(path))[0], f"{path}, line"
+    if form in FORMATS and (FORMATS[form].has_fields or form == ".json"):
+        rows, place = read_rows(str(path), ["prompt"], STOP.add)
+        numbered = ((number, prompt) for number, (prompt,) in rows)
     else:
-        numbered = [(number, line.rstrip("\n")) for number, line in enumerate(read_lines(str(path)), 1) if line.strip()]
+        numbered = ((number, line.rstrip("\n")) for number, line in enumerate(read_lines(str(path)), 1) if line.strip())
     prompts = []
     for number, prompt in numbered:
-        where = f"{path}, line {number}"
+        where = f"{place} {number}"
         if not isinstance(prompt, str):
             raise UserError(f'{where}: "prompt" is {type(prompt).__name__}, not a string')
         check_utf8(str(path), number, prompt)

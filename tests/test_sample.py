@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import pyarrow.parquet
 import pytest
 
 from data.tokenizer import TokenizerConfig, train
@@ -128,6 +129,8 @@ def test_prompts_of_a_file_are_answered_in_order_and_the_same_whatever_the_batch
     prompts = ["zh: 你好", "en:", "zh: 你好", "zh: 我们 是", "a"]
     (tmp_path / "prompts.txt").write_text("\n".join(["", *prompts, " "]), encoding="utf-8")
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
+    (tmp_path / "prompts.csv").write_text("\n".join(["id,prompt", *(f'1,"{prompt}"' for prompt in prompts)]), "utf-8")
+    pyarrow.parquet.write_table(pyarrow.table({"prompt": prompts}), tmp_path / "prompts.parquet")
     flags = ["--ckpt", run, "--max_new_tokens", 6, "--num_samples", 2, "--json"]
 
     def tokens(*source: object) -> list[tuple[str, list[int]]]:
@@ -138,7 +141,8 @@ def test_prompts_of_a_file_are_answered_in_order_and_the_same_whatever_the_batch
     found = tokens("--prompts_file", tmp_path / "prompts.txt", "--batch_size", 3)
     assert [prompt for prompt, _ in found] == [prompt for prompt in prompts for _ in range(2)]
     assert found[0] != found[1] and found[0] != found[4]  # each draws for itself
-    assert tokens("--prompts_file", tmp_path / "prompts.jsonl") == found
+    for ending in ("jsonl", "csv", "parquet"):
+        assert tokens("--prompts_file", tmp_path / f"prompts.{ending}") == found
     assert tokens(*(flag for prompt in prompts for flag in ("--prompt", prompt))) == found
     lines = call(*flags[:-1], "--prompts_file", tmp_path / "prompts.txt")[1]
     assert lines.split("\n---\n")[1] == completions(call(*flags, "--prompt", prompts[0])[1])[1]["text"]
@@ -501,6 +505,8 @@ def test_without_a_checkpoint_it_says_so(call):
         ("gbk.txt", "en: a\nzh: 你".encode("gb18030"), "line 2: not UTF-8"),
         ("broken.jsonl", b'{"prompt": "a"}\n{"prompt": ', "line 2: not JSON"),
         ("other.jsonl", b'{"text": "a"}', 'no "prompt" field'),
+        ("other.csv", b"text,label\na,b\n", "no \"prompt\" column, only 'text', 'label'"),
+        ("list.json", b'[{"prompt": "a"}]', '.json is not read, only JSONL, which has {"prompt": …} on each line'),
     ],
 )
 def test_a_file_without_prompts_is_one_line_before_the_model_is_read(call, tmp_path, name, content, part):

@@ -9,6 +9,7 @@ from scipy.special import log_softmax
 
 from common.errors import ConfigError, UserError
 from data.forms.answers import READ, cut_windows
+from generation.prompts import read_text
 from generation.questions import Answer, Finder
 from model import Tokens, Transformer, TransformerConfig
 from tests.generation.test_scoring import GPT, init_params, network, tokenizer
@@ -48,6 +49,19 @@ def test_the_answer_is_the_likeliest_of_all_windows():
         span, null = by_hand(params, BERT, answer.question)
         assert bool(answer.text) == (span > null) and answer.text in TEXT
         assert answer.probability == pytest.approx(np.exp(max(span, null)), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["nowhere.txt", "data/我的.md", "NOTES.PDF"])
+def test_a_file_that_is_not_there_is_not_taken_for_the_text(name):
+    with pytest.raises(UserError, match=f"cannot read {name}"):
+        read_text("context", name, or_text=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["他有三个朋友。", "He has friends.", "Read notes.txt", "看notes.txt。他有三个朋友.txt"]
+)
+def test_what_is_no_name_of_a_file_is_the_text(text):
+    assert read_text("context", text, or_text=True) == text
 
 
 def test_what_cannot_be_asked():
