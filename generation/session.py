@@ -15,7 +15,7 @@ from generation.reports import tell
 
 HISTORY = Path("~/.cache/zenformer/history")
 KEPT = 1000  # lines of history
-COMMANDS = {"help": "this list", "quit": "leave, as Ctrl-D does"}
+COMMANDS = {"help": "this list", "quit": "leave, as /exit and Ctrl-D do"}
 OF_SETTINGS = {
     "show": "the settings",
     "set NAME VALUE": "the same as /NAME VALUE; what takes many values gets one more, with \\n for a new line",
@@ -66,7 +66,7 @@ def answer_input(answering: Answering, given: Given) -> None:
 
 
 class Session:
-    """Reads lines until the end of input, `/quit`, or Ctrl-C where nothing is typed.
+    """Reads lines until the end of input, `/quit` or `/exit`, or Ctrl-C where nothing is typed.
 
     Args:
         given: the options that the command line set.
@@ -112,7 +112,7 @@ class Session:
         options, forget = self._answering.options, self._answering.forget
         if name == "set" and name in self._names:
             name, _, value = value.lstrip().partition(" ")
-        if name == "quit":
+        if name in ("quit", "exit"):
             raise EOFError
         elif name == "help":
             settings = {f"{option.name} {option.metavar}": option.help for option in options.values()}

@@ -12,6 +12,7 @@ from training.display import Display, duration
 from training.metrics_writer import MetricsWriter
 
 MOST_SKIPPED = 100  # batches in a row, before a run is given up
+RISEN = 1.005  # times the validation loss before: of a few examples it wavers by less
 
 
 class Monitor:
@@ -114,7 +115,7 @@ class Monitor:
         """Notes an evaluation (nats a target); warns where the model begins to overfit."""
         train = sum(self._train_losses) / max(1, len(self._train_losses))
         self._train_losses = []
-        if self._before and loss > self._before[1] and train < self._before[0]:
+        if self._before and loss > RISEN * self._before[1] and train < self._before[0]:
             self._display.warn(
                 f"validation loss rose from {self._before[1]:.4f} to {loss:.4f} while training loss fell from "
                 f"{self._before[0]:.4f} to {train:.4f}: the model begins to overfit (more data, dropout or weight decay "
