@@ -50,7 +50,12 @@ WRITING = {  # how texts are written
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = Parser(prog="evaluate.py", description=__doc__)
-    parser.add_argument("--ckpt", metavar="DIR", required=True, help="a run's folder, its checkpoints, or one step")
+    parser.add_argument(
+        "--ckpt",
+        metavar="DIR",
+        required=True,
+        help="a run's folder, whose newest step is taken, or one step of its checkpoints/",
+    )
     parser.add_argument("--task", metavar="NAME", help="what is measured (default: what the run has learned)")
     parser.add_argument(
         "--data", metavar="SOURCE", action="append", help="what is read, as train.py reads it; may be given many times"

@@ -10,7 +10,7 @@ from generation.uses import NAMES, check_name
 
 BATCH_SIZE = 8  # of a file's prompts
 INPUTS = (
-    Option("ckpt", text, "DIR", "a run's folder, its checkpoints/, or one step of them"),
+    Option("ckpt", text, "DIR", "a run's folder, whose newest step is taken, or one step of its checkpoints/"),
     Option("prompt", text, "TEXT", "text to continue, to label or to answer, as the run has learned", many=True),
     Option(
         "prompts_file", text, "FILE", "prompts, one a line; of .jsonl, .csv and .parquet the field `prompt` of each row"
