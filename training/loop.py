@@ -97,6 +97,7 @@ class Trainer:
             training.layer_norms,
             config.lora,
             training.ema_decay,
+            config.optimizer.skip_above,
         )
         self.activations = jax.jit(make_activation_step(config.model, self.mesh), out_shardings=replicated(self.mesh))
         check_metric(training.best_metric, self.evaluate.figures)

@@ -164,8 +164,10 @@ def _compile(trainer: Trainer, remat: str, microbatches: int) -> tuple[int, jax.
     """The step with other settings than the run's, and the bytes that a device holds at most while it runs."""
     config = trainer.config
     model, task = dataclasses.replace(config.model, remat=remat), TASKS[config.task]
-    which = {"lora": config.lora, "ema_decay": config.training.ema_decay}
-    step = make_train_step(model, task, config.loss, trainer.optimizer, microbatches, trainer.mesh, **which)
+    which = {"ema_decay": config.training.ema_decay, "skip_above": config.optimizer.skip_above}
+    step = make_train_step(
+        model, task, config.loss, trainer.optimizer, microbatches, trainer.mesh, lora=config.lora, **which
+    )
     batch = trainer.batch(0, config.training.batch_size)
     compiled = compile_train_step(step, trainer.abstract, batch, trainer.base.abstract)
     used = compiled.memory_analysis()

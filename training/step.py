@@ -18,6 +18,7 @@ from training.average import add_to_average, begin_average
 from training.layer_norms import layer_norms
 from training.optimizer import decay_mask
 from training.sharding import constrain_batch, gather_tables, optimizer_shardings, parameter_shardings, replicated
+from training.skipping import is_kept
 
 Batch = dict[str, jax.Array]
 IN_FULL = LoraConfig()  # no adapters
@@ -160,13 +161,15 @@ def make_train_step(
     with_layer_norms: bool = False,
     lora: LoraConfig = IN_FULL,
     ema_decay: float = 0.0,
+    skip_above: float = 0.0,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """The pure step `(state, batch) -> (state, metrics)`; with LoRA `(state, batch, base)`, of which the base never changes.
 
     The batch is taken in `microbatches` parts, one after the other; their gradients of summed losses are added and divided
     by the summed weights once, so the result does not depend on the cut. Metrics are float32 scalars: "loss" (mean
     cross-entropy in nats) and the task's other means, "tokens" (all that the network read), "grad_norm" (before clipping)
-    and, `with_layer_norms`, what `layer_norms` tells of gradients and updates.
+    and, `with_layer_norms`, what `layer_norms` tells of gradients and updates. `skip_above`: as in the optimizer's config; what
+    it skips is not averaged.
     """
     apply = MeshedNetwork(model, mesh)
 
@@ -205,7 +208,8 @@ def make_train_step(
         metrics = means | {"tokens": tokens.astype(jnp.float32), "grad_norm": grad_norm}
         if with_layer_norms:
             metrics |= layer_norms("grad_norm", gradients) | layer_norms("update_norm", updates)
-        average = add_to_average(state.average, params, state.step + 1, ema_decay)
+        kept = is_kept(grad_norm, skip_above)
+        average = add_to_average(state.average, params, state.step + 1, ema_decay, kept)
         return TrainState(state.step + 1, params, optimizer_state, state.key, average), metrics
 
     return train_step
