@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from common.command import Parser, run_command
-from common.errors import nearest, require
+from common.errors import check_choice, require
 from generation.reports import tell
 
 CHOICES = "multiple_choice"
@@ -82,8 +82,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         require(value is None or value >= 1, f"--{name} {value} must be at least 1")
     require(flags.data is None or all(map(str.strip, flags.data)), "--data is empty; name a text, or leave it out")
     require(flags.task != CHOICES or flags.data is not None, f"--task {CHOICES} needs --data; name the questions")
-    asks = flags.task == CHOICES or not (flags.shots or flags.shots_data)
-    require(asks, f"--shots and --shots_data mean nothing without --task {CHOICES}")
+    asked = [name for name in ("shots", "shots_data", "seed", "template") if getattr(flags, name) not in (0, None)]
+    require(flags.task == CHOICES or not asked, f"--{' and --'.join(asked)}: nothing is asked without --task {CHOICES}")
+    for name, needed in (("shots_data", "shots"), ("seed", "shots_data")):
+        require(name not in asked or needed in asked, f"--{name} means nothing without --{needed}")
     rows = flags.sequence_length or flags.batch_size
     require(flags.task != CHOICES or not rows, f"--sequence_length and --batch_size mean nothing with --task {CHOICES}")
     require(min(flags.shots, flags.seed) >= 0, "--shots and --seed must not be negative")
@@ -101,11 +103,8 @@ def main() -> int:
     from training.measurement_report import print_json, print_tables, write_predictions
     from training.run_folder import RunFolder
 
-    tasks = [*TASKS, CHOICES]
-    known = flags.task is None or flags.task in tasks
-    require(
-        known, f"--task {flags.task!r} is not known{nearest(str(flags.task), tasks)}; choose from: {', '.join(tasks)}"
-    )
+    if flags.task is not None:
+        check_choice([*TASKS, CHOICES], flags.task, "--task")
     folder, _ = RunFolder.find(flags.ckpt)
     task = flags.task or folder.settings()["task"]
     writing = {name: getattr(flags, name) for name in WRITING if getattr(flags, name) is not None}
@@ -135,14 +134,13 @@ def measure_choices(flags: argparse.Namespace, given: dict[str, Any]):
     from generation.choices import TEMPLATE, check_template, measure
     from model.parameters import split_layers
     from training.measurement import Measurement
-    from training.run_folder import RunFolder
     from training.trained_model import load_model
 
     template = TEMPLATE if flags.template is None else flags.template.replace("\\n", "\n")
     check_template(template)
     model = load_model(flags.ckpt, say=tell)
-    network = split_layers(model.params), model.config, model.tokenizer
-    data = dataclasses.replace(RunFolder.find(flags.ckpt)[0].config(model.tokenizer).data, **given, folds=0)
+    network = split_layers(model.params), model.run.model, model.tokenizer
+    data = dataclasses.replace(model.run.data, **given, folds=0)
     figures = measure(*network, data, flags.shots, flags.shots_data, flags.seed, template, tell)
     return Measurement(CHOICES, model.step, data.valid, **figures)
 

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import baselines, docstrings, labels, questions
 from benchmarks.baselines import Baseline, Figures
 from common.command import run_command
-from common.errors import choose
+from common.errors import check_choice
 from common.files import write_rows, write_whole
 from data.examples import read_examples
 from data.forms import FORMS
@@ -193,7 +193,7 @@ def main() -> int:
     if not flags.names:
         print(*RECIPES, sep="\n")
     for name in flags.names:
-        choose(RECIPES, name, "recipe")
+        check_choice(RECIPES, name, "recipe")
     shop = Workshop(flags.runs)
     for name in flags.names:
         recipe, rows = RECIPES[name], {}

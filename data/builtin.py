@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from common.errors import UserError, choose, require
+from common.errors import UserError, check_choice, choose, require
 from data.document import Document
 
 ATTRIBUTION = {
@@ -74,7 +74,7 @@ def read_builtin_labels(source: str, field: str) -> Iterator[tuple[Document, str
         ConfigError: the source, or the field, has no labels; the message says which do.
     """
     require(source == "builtin:hsk/zh", f"{source} has no labels; builtin:hsk/zh has them")
-    choose(dict.fromkeys(HSK_LABELS), field, "data.label_field")
+    check_choice(HSK_LABELS, field, "data.label_field")
     for document, sentence in _hsk_chinese():
         yield document, str(sentence[field])
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from common.errors import choose, require
+from common.errors import check_choice, require
 from data.batches import PackedRows, PrepareRow
 from data.tokenizer import Tokenizer
 from model import Output
@@ -44,7 +44,7 @@ class LossConfig:
         for name in ("z_loss", "l1_penalty", "l2_penalty"):
             require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
         require(self.dpo_beta > 0, f"dpo_beta={self.dpo_beta} must be above 0")
-        choose(dict.fromkeys(("none", "balanced")), self.class_weights, "class_weights")
+        check_choice(("none", "balanced"), self.class_weights, "class_weights")
 
 
 @dataclasses.dataclass(frozen=True)

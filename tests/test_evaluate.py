@@ -46,10 +46,18 @@ def test_a_table_for_people_and_json_for_programs(command, run):
         (("--ckpt", ".", "--data", ""), "--data is empty; name a text, or leave it out"),
         (("--ckpt", ".", "--batch_size", "0"), "--batch_size 0 must be at least 1"),
         (("--ckpt", ".", "--task", "multiple_choice"), "--task multiple_choice needs --data; name the questions"),
-        (("--ckpt", ".", "--shots", "2"), "--shots and --shots_data mean nothing without --task multiple_choice"),
+        (("--ckpt", ".", "--shots", "2"), "--shots: nothing is asked without --task multiple_choice"),
+        (
+            ("--ckpt", ".", "--seed", "2", "--template", "a"),
+            "--seed and --template: nothing is asked without --task multiple_choice",
+        ),
+        (
+            ("--ckpt", ".", "--task", "multiple_choice", "--data", "a", "--shots_data", "b"),
+            "--shots_data means nothing without --shots",
+        ),
         (
             ("--ckpt", ".", "--task", "clasification"),
-            "--task 'clasification' is not known (did you mean 'classification'?); choose from: causal_lm, prefix_lm, ",
+            "--task='clasification' is not known (did you mean 'classification'?); choose from: causal_lm, chat, ",
         ),
         (("--ckpt", "."), "is not a run's folder (it has no config.json)"),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from common.errors import ConfigError, check_type, choose, nearest, require
+from common.errors import ConfigError, check_choice, check_type, nearest, require
 from data.config import DataConfig
 from data.sources import split_sources
 from data.tokenizer import TokenizerConfig
@@ -95,7 +95,7 @@ class RunConfig:
     init_from: str = ""
 
     def __post_init__(self):
-        choose(TASKS, self.task, "task")
+        check_choice(TASKS, self.task, "task")
         task = TASKS[self.task]
         needed = " or ".join(f"{'a' if kind == 'decoder' else 'an'} {kind}" for kind in task.networks)
         require(

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from common.errors import ConfigError, UserError, choose, require
+from common.errors import ConfigError, UserError, check_choice, require
 from data.forms import DIALOGUES
 from model import TransformerConfig
 from model.parameters import Params, abstract_params, by_path, nested
@@ -77,7 +77,7 @@ def inherit(settings: Settings, chosen: Collection[str], source: RunFolder) -> S
         ConfigError: a key that was set contradicts them; the network is not of the task's kind.
     """
     network, task = source.config(source.tokenizer()).model, str(settings.get("task"))
-    choose(TASKS, task, "task")
+    check_choice(TASKS, task, "task")
     fits = tasks_of(network.network)
     require(
         task in fits,

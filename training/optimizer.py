@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from common.errors import choose, require
+from common.errors import check_choice, require
 from model import lora
 from model.config import DTYPES
 from model.parameters import parameter_path
@@ -37,9 +37,9 @@ class OptimizerConfig:
     state_dtype: str = "float32"
 
     def __post_init__(self):
-        choose(OPTIMIZERS, self.name, "name")
-        choose(SCHEDULES, self.schedule, "schedule")
-        choose(dict.fromkeys(DTYPES), self.state_dtype, "state_dtype")
+        check_choice(OPTIMIZERS, self.name, "name")
+        check_choice(SCHEDULES, self.schedule, "schedule")
+        check_choice(DTYPES, self.state_dtype, "state_dtype")
         require(self.learning_rate > 0, f"learning_rate={self.learning_rate} must be above 0")
         require(self.eps > 0, f"eps={self.eps} must be above 0")
         for name in ("warmup_steps", "weight_decay", "clip_norm", "skip_above"):
