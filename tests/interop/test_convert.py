@@ -42,7 +42,7 @@ def test_there_and_back_is_the_same_to_the_bit(tmp_path, family):
     convert(tmp_path / "theirs", tmp_path / "run")
     model = load_model(str(tmp_path / "run"), pytest.fail)
     assert_same(model.params, params)
-    assert model.step == 0 and model.tokenizer.encode("The fox") and model.config.embed_dim == config.embed_dim
+    assert model.step == 0 and model.tokenizer.encode("The fox") and model.run.model.embed_dim == config.embed_dim
     (tmp_path / "again").mkdir()
     export_published(str(tmp_path / "run"), tmp_path / "again", 1 << 30, lambda line: None)
     theirs, ours = open_tensors(tmp_path / "theirs"), open_tensors(tmp_path / "again")

@@ -103,7 +103,7 @@ def test_asking_gives_what_evaluation_measures(run, shared, tmp_path):
     for length, stride in ((64, None), (32, 8)):
         measured = measure(run, valid=[str(shared / "new.jsonl")], sequence_length=length, window_stride=stride)
         for row, expected in zip(rows, measured.predictions, strict=False):
-            finder = Finder(model.params, model.config, model.tokenizer, row["context"], length, stride)
+            finder = Finder(model.params, model.run.model, model.tokenizer, row["context"], length, stride)
             (answer,) = finder.answer([finder.prepare("how big")[0]])
             assert (answer.question, answer.text) == ("how big", expected["prediction"])
             assert answer.probability == pytest.approx(expected["probability"], abs=1e-3)
@@ -160,7 +160,7 @@ def test_from_an_encoder_with_a_pooler(begin, source, said):
 def test_it_writes_no_text(run):
     model = load_model(str(run), pytest.fail)
     with pytest.raises(ConfigError, match="gives labels, and writes no text"):
-        complete(model.params, model.config, model.tokenizer, ["the"], GenerationConfig(max_new_tokens=1), 0)
+        complete(model.params, model.run.model, model.tokenizer, ["the"], GenerationConfig(max_new_tokens=1), 0)
     assert RunFolder(run).classes() == ()
 
 
