@@ -9,18 +9,17 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from model import Output, Tokens, Transformer, TransformerConfig
+from model import Output, Transformer, TransformerConfig
 from model import lora as adapters
 from model.lora import LoraConfig
 from model.parameters import Params, by_path, init_params, nested
-from tasks import LossConfig, Task
+from tasks import Batch, LossConfig, Task, as_tokens
 from training.average import add_to_average, begin_average
 from training.layer_norms import layer_norms
 from training.optimizer import decay_mask
 from training.sharding import constrain_batch, gather_tables, optimizer_shardings, parameter_shardings, replicated
 from training.skipping import is_kept
 
-Batch = dict[str, jax.Array]
 IN_FULL = LoraConfig()  # no adapters
 
 
@@ -50,15 +49,10 @@ class TrainState:
 
 
 class MeshedNetwork:
-    """The network over a mesh, as tasks call it (`tasks.task.Apply`).
-
-    Reads `inputs`, `positions` and `segment_ids` [B, T] of the batch; where it has them `prefix`, `types` (if the network tells
-    some apart), and `encoder_inputs`, `encoder_positions` and `encoder_segment_ids` [B, S].
-    """
+    """The network over a mesh, as tasks call it (`tasks.task.Apply`)."""
 
     def __init__(self, config: TransformerConfig, mesh: Mesh):
-        self._network, self._mesh = Transformer(config, constrain_batch(mesh)), mesh
-        self._has_types = config.num_token_types > 1
+        self._network, self._config, self._mesh = Transformer(config, constrain_batch(mesh)), config, mesh
 
     def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> Output:
         return self._apply(params, batch, rngs={} if key is None else {"dropout": key})
@@ -68,12 +62,8 @@ class MeshedNetwork:
         return self._apply(params, batch, mutable="intermediates")[1]["intermediates"]
 
     def _apply(self, params: Params, batch: Batch, **how: Any) -> Any:
-        types = batch.get("types") if self._has_types else None
-        tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], types, batch.get("prefix"))
-        source = None
-        if "encoder_inputs" in batch:
-            source = Tokens(batch["encoder_inputs"], batch["encoder_positions"], batch["encoder_segment_ids"])
-        return self._network.apply({"params": gather_tables(self._mesh, params)}, tokens, source, **how)
+        variables = {"params": gather_tables(self._mesh, params)}
+        return self._network.apply(variables, *as_tokens(batch, self._config), **how)
 
     def logits(self, params: Params, hidden_BTD: jax.Array) -> jax.Array:
         variables = {"params": gather_tables(self._mesh, params)}
