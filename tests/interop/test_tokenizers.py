@@ -10,7 +10,7 @@ from common.errors import UserError
 from data.hf_tokenizer import HfTokenizer
 from data.tokenizer import TokenizerConfig, train
 from data.tokenizer_files import read_tokenizer
-from generation.completion import encode_prompts
+from generation.encoding import encode_prompts
 from interop.export_tokenizer import export_tokenizer
 from model import TransformerConfig
 from tests.interop.folders import TEXT, write_folder
