@@ -19,8 +19,8 @@ from interop.writer import write_published
 from model import TransformerConfig
 from tasks import TASKS, tasks_of
 from training.checkpoints import Checkpoints
+from training.config import Settings
 from training.run_folder import RunFolder
-from training.settings import Settings
 from training.trained_model import TrainedModel, load_model
 
 AnyTokenizer = Tokenizer | HfTokenizer

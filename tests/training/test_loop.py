@@ -146,7 +146,7 @@ def test_no_more_rows_at_once_than_a_microbatch(make_trainer):
 
 
 def test_reports_and_checkpoints_do_not_change_what_is_learned(make_trainer, whole):
-    """What `training.config.HARMLESS` says of how often to log, evaluate and save."""
+    """What `training.changes.HARMLESS` says of how often to log, evaluate and save."""
     trainer = make_trainer(training__log_every=4, training__eval_every=4, training__checkpoint_every=2)
     _, state = train(trainer)
     assert bits(state) == whole[1]
