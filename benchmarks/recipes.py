@@ -7,7 +7,6 @@ A network reads text first (once, seed 0); each seed then fine-tunes it, and the
 nothing. What is measured is the end of each run. Run again, it goes on from what is done. Without names it lists the recipes.
 """
 
-import argparse
 import dataclasses
 import json
 import resource
@@ -21,8 +20,8 @@ import numpy as np
 
 from benchmarks import baselines, docstrings, labels, questions
 from benchmarks.baselines import Baseline, Figures
-from common.command import run_command
-from common.errors import check_choice
+from common.command import Parser, run_command
+from common.errors import UserError, check_choice, require
 from common.files import write_rows, write_whole
 from data.examples import read_examples
 from data.forms import FORMS
@@ -135,7 +134,7 @@ class Workshop:
         with log.open("a") as errors:
             done = subprocess.run(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=errors, text=True)
         if done.returncode:
-            sys.exit(f"{script} ended with {done.returncode}; the end of {log} says why")
+            raise UserError(f"{script} ended with {done.returncode}; the end of {log} says why")
         return done.stdout
 
     def train(self, name: str, config: str, changes: dict[str, object]) -> float:
@@ -185,13 +184,15 @@ def spread(values: list[float]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="benchmarks.recipes", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many (default: 3)")
     parser.add_argument("--runs", type=Path, default=Path("runs/recipes"), metavar="DIR")
     flags = parser.parse_args()
+    require(flags.seeds >= 1, f"--seeds {flags.seeds} must be at least 1")
     if not flags.names:
         print(*RECIPES, sep="\n")
+        return 0
     for name in flags.names:
         check_choice(RECIPES, name, "recipe")
     shop = Workshop(flags.runs)
