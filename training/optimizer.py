@@ -64,6 +64,13 @@ class OptimizerConfig:
         )
 
 
+def warmup_stable_decay(config: OptimizerConfig, steps: int) -> optax.Schedule:
+    """The last `decay_fraction` of all steps falls linearly, or what warm-up has left of it (Hu et al. 2024, arXiv:2404.06395)."""
+    falling = min(steps, round(config.decay_fraction * (config.warmup_steps + steps)))
+    final = config.final_fraction * config.learning_rate
+    return optax.linear_schedule(config.learning_rate, final, max(1, falling), transition_begin=steps - falling)
+
+
 # name -> (config, steps after warm-up) -> schedule that starts at the peak, counted from the end of warm-up.
 SCHEDULES: dict[str, Callable[[OptimizerConfig, int], optax.Schedule]] = {
     "constant": lambda c, steps: optax.constant_schedule(c.learning_rate),
@@ -73,13 +80,7 @@ SCHEDULES: dict[str, Callable[[OptimizerConfig, int], optax.Schedule]] = {
     "rsqrt": lambda c, steps: (
         lambda count: c.learning_rate * jnp.sqrt(max(c.warmup_steps, 1) / (max(c.warmup_steps, 1) + count))
     ),
-    # Warmup-stable-decay (Hu et al. 2024, arXiv:2404.06395): the last `decay_fraction` of all steps falls linearly.
-    "wsd": lambda c, steps: optax.linear_schedule(
-        c.learning_rate,
-        c.final_fraction * c.learning_rate,
-        transition_steps=max(1, round(c.decay_fraction * (c.warmup_steps + steps))),
-        transition_begin=max(0, steps - round(c.decay_fraction * (c.warmup_steps + steps))),
-    ),
+    "wsd": warmup_stable_decay,
 }
 
 
