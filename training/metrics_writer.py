@@ -16,7 +16,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl; one that was cut off by a crash is left out."""
     records = []
     if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
                 records.append(json.loads(line))
             except json.JSONDecodeError:  # only the last line can be cut: each is written whole, and flushed

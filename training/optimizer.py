@@ -65,7 +65,10 @@ class OptimizerConfig:
 
 
 def warmup_stable_decay(config: OptimizerConfig, steps: int) -> optax.Schedule:
-    """The last `decay_fraction` of all steps falls linearly, or what warm-up has left of it (Hu et al. 2024, arXiv:2404.06395)."""
+    """The last `decay_fraction` of all steps, or what is left of it after warm-up, falls linearly.
+
+    Hu et al. 2024 (arXiv:2404.06395).
+    """
     falling = min(steps, round(config.decay_fraction * (config.warmup_steps + steps)))
     final = config.final_fraction * config.learning_rate
     return optax.linear_schedule(config.learning_rate, final, max(1, falling), transition_begin=steps - falling)
