@@ -37,7 +37,7 @@ def _hsk(part: str) -> Iterator[Document]:
     require(part not in HSK_PAIRS, f"builtin:hsk/{part} holds pairs, for the task seq2seq; give builtin:hsk")
     if part:
         known = ("builtin:hsk", *(f"builtin:hsk/{language}" for language in HSK_LANGUAGES))
-        choose(dict.fromkeys(known), f"builtin:hsk/{part}", "data")
+        check_choice(known, f"builtin:hsk/{part}", "data")
         yield from (document for document, _ in _hsk_of(part))
         return
     for chinese, english in _translated():
