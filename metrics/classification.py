@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+SCORES = ("precision", "recall", "f1")
+
 
 def classification_metrics(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
     """ "accuracy", and "macro_f1": the mean of the F1 of each class.
@@ -27,9 +29,6 @@ def classification_averages(labels: np.ndarray, predictions: np.ndarray) -> dict
         scores = precision_recall_fscore_support(labels, predictions, average=average, zero_division=0)
         values |= {f"{average}_{name}": float(score) for name, score in zip(SCORES, scores[:3], strict=True)}
     return values
-
-
-SCORES = ("precision", "recall", "f1")
 
 
 def by_class(labels: np.ndarray, predictions: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
