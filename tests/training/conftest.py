@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-FAST_COMPILATION = " --xla_backend_optimization_level=0"
+from tests.training.processes import FAST_COMPILATION
+
 ROOT = Path(__file__).parent.parent.parent
 WORDS = (
     "the",
