@@ -45,6 +45,9 @@ DATA: dict[str, Callable[[], Iterable[dict]]] = {
 # Newspapers and reviews have more characters than the default has pieces.
 CHINESE = {"tokenizer.vocab_size": 5000, "training.sample_prompts": "我们[MASK]好。", "optimizer.learning_rate": 1e-3}
 
+# A training that changes next to nothing.
+NOTHING = {"training.num_steps": 1, "optimizer.learning_rate": 1e-9}
+
 # What a network has read: a config, and what is changed in it.
 STARTS: dict[str, tuple[str, dict[str, object]]] = {
     "encoder": ("bert_tiny", {}),
@@ -157,18 +160,18 @@ class Workshop:
     def start(self, name: str, reads: bool) -> str:
         """The folder of a network that has read its text, or of the same one after one step of next to no size."""
         config, changes = STARTS[name]
-        nothing = {} if reads else {"training.num_steps": 1, "optimizer.learning_rate": 1e-9}
         folder = f"start-{name}" + ("" if reads else "-untrained")
-        self.train(folder, config, changes | nothing)
+        self.train(folder, config, changes if reads else changes | NOTHING)
         return folder
 
-    def measure(self, name: str, seed: int, reads: bool) -> tuple[Figures, str]:
+    def measure(self, name: str, seed: int, reads: bool = True, learns: bool = True) -> tuple[Figures, str]:
         """The figures of one fine-tuning, with the "seconds" of CPU time that it took; and its folder."""
         recipe = RECIPES[name]
-        folder = f"{name}-{seed}" + ("" if reads else "-untrained")
+        folder = f"{name}-{seed}" + ("" if reads else "-untrained") + ("" if learns else "-before")
         kept = self.folder / folder / "figures.json"
         if not kept.exists():
             changes = {"init_from": self.start(recipe.start, reads), "seed": seed} | recipe.changes
+            changes |= {} if learns else NOTHING
             seconds = self.train(folder, f"finetune/{recipe.config}", changes)
             measured = json.loads(self.run("evaluate.py", "--ckpt", folder, "--json"))
             write_whole(kept, json.dumps(measured["metrics"] | {"seconds": seconds}))
@@ -203,8 +206,11 @@ def main() -> int:
     shop = Workshop(flags.runs)
     for name in flags.names:
         recipe, rows = RECIPES[name], {}
-        for label, reads, seeds in (("pretrained", True, flags.seeds), ("from nothing", False, 1)):
-            found, folders = zip(*(shop.measure(name, seed, reads) for seed in range(seeds)), strict=True)
+        rounds = [("pretrained", flags.seeds, {}), ("from nothing", 1, {"reads": False})]
+        if not recipe.baselines:
+            rounds.append(("before", 1, {"learns": False}))
+        for label, seeds, how in rounds:
+            found, folders = zip(*(shop.measure(name, seed, **how) for seed in range(seeds)), strict=True)
             rows[label] = {figure: spread([each[figure] for each in found]) for figure in (*recipe.figures, "seconds")}
         train, held_out = shop.examples(folders[0])
         for baseline in recipe.baselines:
