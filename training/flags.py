@@ -7,6 +7,8 @@ from pathlib import Path
 from common.command import Parser, read_overrides
 from common.errors import require
 
+DEFAULT_MFU = 0.4
+
 
 def parse(arguments: Sequence[str], description: str) -> tuple[argparse.Namespace, list[str]]:
     """The flags, and the overrides as "SECTION.KEY=VALUE".
@@ -35,7 +37,7 @@ def parse(arguments: Sequence[str], description: str) -> tuple[argparse.Namespac
         help="print what the run would take, here or on devices such as '8 x NVIDIA H100', and train nothing",
     )
     parser.add_argument(
-        "--mfu", metavar="SHARE", type=float, default=0.4, help="of their FLOP/s, for --plan (default: %(default)s)"
+        "--mfu", metavar="SHARE", type=float, help=f"of their peak FLOP/s, for --plan (default: {DEFAULT_MFU})"
     )
     parser.add_argument(
         "--folds",
@@ -57,6 +59,11 @@ def parse(arguments: Sequence[str], description: str) -> tuple[argparse.Namespac
     )
     flags, rest = parser.parse_known_args(arguments)
     overrides = read_overrides(rest, flags.config)
+    if flags.plan is None:
+        require(flags.mfu is None, "--mfu is for --plan, which forecasts with it; leave it out")
+    else:
+        require(not flags.profile, "--profile traces a training, and --plan does not train; leave one out")
+    flags.mfu = DEFAULT_MFU if flags.mfu is None else flags.mfu
     require(0 < flags.mfu <= 1, f"--mfu={flags.mfu} must be above 0 and at most 1")
     require(flags.folds is None or flags.folds >= 2, f"--folds {flags.folds} must be at least 2")
     require(flags.folds is None or flags.plan is None, "--folds trains, and --plan does not; leave one out")
