@@ -88,6 +88,13 @@ def run_config(overrides):
     return make
 
 
+@pytest.fixture(autouse=True)
+def no_picture(monkeypatch):
+    """Drawing the losses, and timing a matrix product, take longer than such a run; tests of their own look at them."""
+    monkeypatch.setattr("training.loop.plot_losses", lambda metrics, picture, title: picture.touch())
+    monkeypatch.setattr("training.loop.peak_flops", lambda: (1e11, "measured"))
+
+
 class Said:
     """A Display that keeps what it is told."""
 
