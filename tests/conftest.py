@@ -1,6 +1,7 @@
 """Set before JAX starts: tests run on eight virtual CPU devices, fetch nothing and never touch the user's cache."""
 
 import atexit
+import importlib
 import os
 import shutil
 import subprocess
@@ -26,7 +27,6 @@ import jax
 import pytest
 
 import common.command
-import sample
 from common.command import run_command
 
 ROOT = Path(__file__).parent.parent
@@ -75,16 +75,31 @@ def command(cache_dir, tmp_path):
 
 
 @pytest.fixture
-def call(monkeypatch, capfd):
-    """`call("--ckpt", …)`: sample.py in this process, which need not import JAX again; (status, stdout, stderr)."""
+def here(monkeypatch, capfd, cache_dir, tmp_path):
+    """`command`, but in this process, which need not import JAX again."""
     monkeypatch.setattr(common.command, "STOPS", ())  # pytest keeps its own handlers
 
+    def run(script: str, *arguments: object, cwd: Path | None = tmp_path) -> subprocess.CompletedProcess:
+        if script == "train.py":
+            arguments = (f"--config.data.cache_dir={cache_dir}", "--config.mesh.data=1", *arguments)
+        main = importlib.import_module(script.removesuffix(".py")).main
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+            patch.setattr(sys, "argv", [script, *map(str, arguments)])
+            patch.chdir(cwd or ROOT)
+            run_command(main)
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, end.value.code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def call(here):
+    """`call("--ckpt", …)`: sample.py in this process; (status, stdout, stderr)."""
+
     def run_sample(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sample.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            run_command(sample.main)
-        captured = capfd.readouterr()
-        return end.value.code, captured.out, captured.err
+        done = here("sample.py", *arguments, cwd=".")
+        return done.returncode, done.stdout, done.stderr
 
     return run_sample
 
