@@ -1,7 +1,7 @@
 """The corpora that come with pip packages: real text, no download at run time.
 
 `builtin:hsk`   graded modern Chinese sentences with English translations (package hsk-sentences-audio; CC BY-SA 4.0);
-                `builtin:hsk/zh` for the Chinese sentences alone, with the labels topic, hsk_level and sentence_type;
+                `builtin:hsk/zh` or `builtin:hsk/en` for one language alone, with the labels topic, hsk_level and sentence_type;
                 `builtin:hsk/zh-en` and `builtin:hsk/en-zh` for pairs, a sentence and its translation
 `builtin:chat`  short dialogues in English and Chinese (package chatterbot-corpus; BSD 3-Clause);
                 `builtin:chat/LANGUAGE` for one of its other languages
@@ -35,9 +35,10 @@ def _package(name: str):
 def _hsk(part: str) -> Iterator[Document]:
     """Both directions of a pair are one document each; the Chinese sentence decides the split for both."""
     require(part not in HSK_PAIRS, f"builtin:hsk/{part} holds pairs, for the task seq2seq; give builtin:hsk")
-    require(part in ("", "zh"), f"data='builtin:hsk/{part}' is not known; give builtin:hsk, or builtin:hsk/zh")
-    if part == "zh":
-        yield from (document for document, _ in _hsk_chinese())
+    if part:
+        known = ("builtin:hsk", *(f"builtin:hsk/{language}" for language in HSK_LANGUAGES))
+        choose(dict.fromkeys(known), f"builtin:hsk/{part}", "data")
+        yield from (document for document, _ in _hsk_of(part))
         return
     for chinese, english in _translated():
         yield Document(f"zh: {chinese}\nen: {english}", "builtin:hsk", key=chinese)
@@ -46,36 +47,41 @@ def _hsk(part: str) -> Iterator[Document]:
 
 def _translated() -> Iterator[tuple[str, str]]:
     """The Chinese sentences that have an English translation, each with it."""
-    for sentence in _sentences():
-        chinese, english = sentence["chinese"].strip(), sentence["translation"]["en"].strip()
-        if english != "placeholder":  # not translated yet
-            yield chinese, english
+    for english, sentence in _hsk_of("en"):
+        yield sentence["zh"], english.text
 
 
+HSK_LANGUAGES = ("zh", "en")
 HSK_LABELS = ("topic", "hsk_level", "sentence_type")
 HSK_PAIRS = {"zh-en": ("source", "target"), "en-zh": ("target", "source")}  # what the Chinese is, and what the English
 
 
 def _sentences() -> list[dict[str, Any]]:
-    return json.loads((_package("hsk_sentences_audio") / "sentences.json").read_text(encoding="utf-8"))
+    """All that is known of each sentence, "zh" and "en" among it."""
+    sentences = json.loads((_package("hsk_sentences_audio") / "sentences.json").read_text(encoding="utf-8"))
+    return [each | {"zh": each["chinese"].strip(), "en": each["translation"]["en"].strip()} for each in sentences]
 
 
-def _hsk_chinese() -> Iterator[tuple[Document, dict[str, Any]]]:
-    """The documents of `builtin:hsk/zh`, each with all that is known of its sentence."""
+def _hsk_of(language: str) -> Iterator[tuple[Document, dict[str, Any]]]:
+    """The documents of `builtin:hsk/LANGUAGE`, each with all that is known of its sentence.
+
+    The Chinese sentence decides the split of its translation too.
+    """
     for sentence in _sentences():
-        text = sentence["chinese"].strip()
-        yield Document(text, "builtin:hsk/zh", key=text), sentence
+        if sentence[language] != "placeholder":  # not translated yet
+            yield Document(sentence[language], f"builtin:hsk/{language}", key=sentence["zh"]), sentence
 
 
 def read_builtin_labels(source: str, field: str) -> Iterator[tuple[Document, str]]:
-    """The documents of `builtin:hsk/zh`, each with its label.
+    """The documents of `builtin:hsk/zh` or `builtin:hsk/en`, each with its label.
 
     Raises:
         ConfigError: the source, or the field, has no labels; the message says which do.
     """
-    require(source == "builtin:hsk/zh", f"{source} has no labels; builtin:hsk/zh has them")
+    language = source.removeprefix("builtin:hsk/")
+    require(language in HSK_LANGUAGES, f"{source} has no labels; builtin:hsk/zh and builtin:hsk/en have them")
     choose(dict.fromkeys(HSK_LABELS), field, "data.label_field")
-    for document, sentence in _hsk_chinese():
+    for document, sentence in _hsk_of(language):
         yield document, str(sentence[field])
 
 

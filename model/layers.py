@@ -31,6 +31,26 @@ INITIALIZERS = {
 }
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def matmul_float32(x_NI: jax.Array, y: jax.Array, axis: int) -> jax.Array:
+    """x summed with `axis` of y, [I, O] or [O, I]: [N, O], in float32.
+
+    The gradient's products are of the dtype of x and y, as this one is: left to itself JAX would make them in float32.
+    """
+    return jax.lax.dot_general(x_NI, y, (((1,), (axis,)), ((), ())), preferred_element_type=jnp.float32)
+
+
+def _matmul_float32_backward(axis, operands, gradient):
+    x, y = operands
+    gradient = gradient.astype(x.dtype)
+    of_x = jax.lax.dot_general(gradient, y, (((1,), (1 - axis,)), ((), ())))
+    pair = (gradient, x) if axis else (x, gradient)
+    return of_x, jax.lax.dot_general(*pair, (((0,), (0,)), ((), ())))
+
+
+matmul_float32.defvjp(lambda x, y, axis: (matmul_float32(x, y, axis), (x, y)), _matmul_float32_backward)
+
+
 class Dense(nn.Module):
     """`x W + b`, over the last `contract` axes of x, as one product of two-dimensional operands.
 
@@ -42,7 +62,7 @@ class Dense(nn.Module):
         residual: whether the output is added to the residual stream; then its start is scaled by 1 / sqrt(2 L), so that
             the stream's variance does not grow with depth (GPT-2).
         use_bias: None: as the config says.
-        dtype: of the output; None: that of x.
+        float32: whether the output is float32, whatever x is.
     """
 
     config: TransformerConfig
@@ -50,7 +70,7 @@ class Dense(nn.Module):
     contract: int = 1
     residual: bool = False
     use_bias: bool | None = None
-    dtype: jnp.dtype | None = None
+    float32: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -66,7 +86,8 @@ class Dense(nn.Module):
 
         kernel = self.param("kernel", initialize, inner + self.features)
         kernel = kernel.reshape(fan_in, fan_out).astype(x.dtype)
-        y = jnp.dot(x.reshape(-1, fan_in), kernel, preferred_element_type=self.dtype or x.dtype)
+        x_NI = x.reshape(-1, fan_in)
+        y = matmul_float32(x_NI, kernel, 0) if self.float32 else x_NI @ kernel
         if config.use_bias if self.use_bias is None else self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, self.features)
             y = y + bias.reshape(-1).astype(y.dtype)
@@ -149,8 +170,7 @@ class Embedding(nn.Module):
     def logits(self, x_BTD: jax.Array) -> jax.Array:
         """Float32, whatever x is: a bfloat16 logit would be wrong in its third digit."""
         x = x_BTD.reshape(-1, x_BTD.shape[-1])
-        both_last = (((1,), (1,)), ((), ()))
-        logits = jax.lax.dot_general(x, self.embedding.astype(x.dtype), both_last, preferred_element_type=jnp.float32)
+        logits = matmul_float32(x, self.embedding.astype(x.dtype), 1)
         return logits.reshape(*x_BTD.shape[:-1], self.rows)
 
 
@@ -167,7 +187,7 @@ class Head(nn.Module):
     def __call__(self, x_BTD: jax.Array, embedding: Embedding) -> jax.Array:
         config = self.config
         if config.head == "classes":
-            return Dense(config, (config.num_classes,), use_bias=True, dtype=jnp.float32, name="classes")(x_BTD)
+            return Dense(config, (config.num_classes,), use_bias=True, float32=True, name="classes")(x_BTD)
         if config.head == "transform":
             x_BTD = ACTIVATIONS[config.activation][0](Dense(config, (config.embed_dim,), name="transform")(x_BTD))
             x_BTD = norm(config, "norm")(x_BTD)
@@ -176,7 +196,7 @@ class Head(nn.Module):
         if config.tie_embeddings:
             logits_BTV = embedding.logits(x_BTD)
         else:
-            output = Dense(config, (config.vocab_size,), use_bias=False, dtype=jnp.float32, name="output")
+            output = Dense(config, (config.vocab_size,), use_bias=False, float32=True, name="output")
             logits_BTV = output(x_BTD)
         if config.head_bias:
             logits_BTV = logits_BTV + self.param("bias", nn.initializers.zeros, (config.vocab_size,))

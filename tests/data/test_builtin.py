@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from common.errors import ConfigError
-from data.builtin import BUILTIN, attribution
+from data.builtin import BUILTIN, attribution, read_builtin_labels, read_builtin_pairs
 from data.sources import read_documents
 
 
@@ -19,6 +19,15 @@ def test_hsk_gives_each_pair_in_both_directions():
     backward = Counter((*reversed(pair.text.removeprefix("en: ").split("\nzh: ")), pair.key) for pair in pairs[1::2])
     assert forward == backward
     assert all(chinese == key for chinese, _, key in forward)
+
+
+def test_hsk_gives_each_language_alone_with_one_label_for_a_sentence_and_its_translation():
+    of = {language: list(read_builtin_labels(f"builtin:hsk/{language}", "topic")) for language in ("zh", "en")}
+    assert len(of["zh"]) > len(of["en"]) > 4000  # not all have been translated
+    assert {(document.key, label) for document, label in of["en"]} <= {(each.key, label) for each, label in of["zh"]}
+    assert [document for document, _ in of["en"]] == documents("builtin:hsk/en")
+    pairs = {(chinese, pair["target"]) for chinese, pair in read_builtin_pairs("builtin:hsk/zh-en")}
+    assert {(document.key, document.text) for document, _ in of["en"]} == pairs
 
 
 def test_chat_gives_each_dialogue_once_keyed_by_its_first_turn():
@@ -56,7 +65,10 @@ def test_built_in_text_is_clean(source):
         ),
         ("builtin:hsk/", "data='builtin:hsk/' names no part; leave out the / at its end"),
         ("builtin:chat/", "data='builtin:chat/' names no part; leave out the / at its end"),
-        ("builtin:hsk/one", "data='builtin:hsk/one' is not known; give builtin:hsk, or builtin:hsk/zh"),
+        (
+            "builtin:hsk/one",
+            "(did you mean 'builtin:hsk/en'?); choose from: builtin:hsk, builtin:hsk/en, builtin:hsk/zh",
+        ),
     ],
 )
 def test_an_unknown_name_lists_the_choices_and_the_nearest(source, message):

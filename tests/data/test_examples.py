@@ -223,7 +223,7 @@ def test_a_label_that_was_not_trained_on_and_a_class_without_examples(tmp_path):
 @pytest.mark.parametrize(
     ("source", "changes", "message"),
     [
-        ("builtin:hsk", {}, "builtin:hsk has no labels; builtin:hsk/zh has them"),
+        ("builtin:hsk", {}, "builtin:hsk has no labels; builtin:hsk/zh and builtin:hsk/en have them"),
         ("builtin:hsk/zh", {}, "data.label_field='kind' is not known; choose from: hsk_level, sentence_type, topic"),
         (
             "README.md",

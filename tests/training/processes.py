@@ -1,5 +1,8 @@
 """What the tests of killed and of stopped processes share."""
 
+import multiprocessing
+import os
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,3 +29,19 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def after(code):
     """The `script` that runs train.py after `code`."""
     return ("-c", code + THEN_TRAIN, str(ROOT / "train.py"))
+
+
+# Processes that fork from one which has imported what a training needs, and has not begun anything.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["__main__", "train", "training.loop", "data.examples", "generation.samples", "tasks"])
+
+
+def train_here(arguments, environment, log):
+    """train.py with these arguments, in a process that ends with it; what it says goes to the file."""
+    import train
+    from common.command import run_command
+
+    os.environ.update(environment)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    sys.argv = ["train.py", *arguments]
+    run_command(train.main)

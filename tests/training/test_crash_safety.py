@@ -7,12 +7,13 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 
 import jax
 import numpy as np
 import pytest
 
-from tests.training.processes import LONG, after, finish
+from tests.training.processes import FORKS, LONG, after, finish, train_here
 from training.checkpoints import Checkpoints
 from training.metrics_writer import read_metrics
 
@@ -122,6 +123,38 @@ def test_killed_twenty_times(start, run, uninterrupted):
     assert files == {
         path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file() and path.name != ".lock"
     }
+
+
+@pytest.mark.slow
+def test_killed_two_hundred_times(run, start, overrides, uninterrupted, tmp_path):
+    """Whenever it happens, from its first line on; half of them as soon as a checkpoint is being written."""
+    changes = LONG | {"training__num_steps": 1500, "training__checkpoint_every": 5, "training__eval_every": 100}
+    arguments = ["--config", "configs/tiny.py", "--workdir", str(run)]
+    arguments += [f"--config.{key}={value}" for key, value in overrides(**changes).items()]
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+    draw, newest, torn = random.Random(0), [], 0
+    for attempt in range(200):
+        log = tmp_path / f"attempt{attempt}.log"
+        log.touch()
+        process = FORKS.Process(target=train_here, args=(arguments, environment, log))
+        process.start()
+        steps = draw.randrange(-5, 20)  # fewer than none: while it begins
+        while process.is_alive() and steps >= 0 and log.read_text().count("\nstep ") <= steps:
+            time.sleep(0.002)
+        if attempt % 2:
+            while process.is_alive() and steps >= 0 and not saving(run)():
+                time.sleep(0.001)
+        else:
+            time.sleep(draw.uniform(0, 0.02 if steps >= 0 else 1.0))
+        assert process.is_alive(), log.read_text()
+        process.kill()
+        process.join()
+        assert process.exitcode == KILLED
+        torn += saving(run)()
+        newest.append(max((int(path.name) for path in run.glob("checkpoints/*") if path.name.isdigit()), default=0))
+    assert newest == sorted(newest) and len(set(newest)) > 50 and torn > 20, (newest, torn)
+    finish(start, **changes)
+    assert outcome(run) == uninterrupted(**changes)
 
 
 @pytest.mark.parametrize(
