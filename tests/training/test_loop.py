@@ -12,7 +12,9 @@ import pytest
 from common.errors import ConfigError, UserError
 from data.corpus import mixture
 from training.checkpoints import Checkpoints
+from training.hardware import peak_flops
 from training.metrics_writer import read_metrics
+from training.plot import plot_losses
 
 
 def train(trainer):
@@ -50,7 +52,9 @@ def whole(runs, make_trainer):
     return runs["whole"]
 
 
-def test_a_run_leaves_what_it_promises(make_trainer, said):
+def test_a_run_leaves_what_it_promises(make_trainer, said, monkeypatch):
+    monkeypatch.setattr("training.loop.plot_losses", plot_losses)
+    monkeypatch.setattr("training.loop.peak_flops", peak_flops)
     trainer = make_trainer(training__tensorboard=True)
     status, state = train(trainer)
     assert status == 0 and int(state.step) == 6

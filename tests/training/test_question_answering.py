@@ -109,15 +109,15 @@ def test_asking_gives_what_evaluation_measures(run, shared, tmp_path):
             assert answer.probability == pytest.approx(expected["probability"], abs=1e-3)
 
 
-def test_a_run_answers_on_the_command_line(run, command, tmp_path):
+def test_a_run_answers_on_the_command_line(run, here, tmp_path):
     (tmp_path / "text.txt").write_text("the big dog 37 and the tree\n")
     flags = ("--ckpt", str(run), "--prompt", "how big", "--prompt", "how big", "--context")
-    done = command("sample.py", *flags, str(tmp_path / "text.txt"), "--json")
+    done = here("sample.py", *flags, str(tmp_path / "text.txt"), "--json")
     assert done.returncode == 0 and done.stderr == "", done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(lines) == 2 and lines[0] == lines[1]
     assert lines[0]["text"] == "37" and lines[0]["question"] == "how big" and lines[0]["probability"] > 0.5
-    done = command("sample.py", *flags, "the big dog and the tree")
+    done = here("sample.py", *flags, "the big dog and the tree")
     assert done.stdout.startswith("(no answer)    ") and done.stdout.count("%\n") == 2
 
 
