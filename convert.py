@@ -75,7 +75,7 @@ def main() -> int:
             reference = folder
             model = export_published(flags.source, folder, int(flags.shard_size * 1e9), tell)
         if flags.check:
-            compare(reference, model.params, model.config, model.tokenizer, print)
+            compare(reference, model.params, model.run.model, model.tokenizer, print)
     print(flags.target)
     return 0
 

@@ -47,7 +47,7 @@ def main() -> int:
     learned = RunFolder.find(flags.ckpt)[0].settings()["task"]
     check_use(flags.ckpt, learned, flags.task, [name for name, value in vars(flags).items() if value is not None])
     model = load_model(flags.ckpt, say=tell)
-    network, run = (split_layers(model.params), model.config, model.tokenizer), model.run
+    network, run = (split_layers(model.params), model.run.model, model.tokenizer), model.run
     form = "" if flags.task == CONTINUE else TASKS[run.task].examples
     asking = make_asking(form, run.data, model.tokenizer, flags.system)
     if flags.perplexity is not None:
@@ -61,7 +61,7 @@ def main() -> int:
     draft = None
     if flags.draft is not None:
         smaller = load_model(flags.draft, say=tell)
-        draft = make_draft(flags.draft, smaller.params, smaller.config, smaller.tokenizer, model.tokenizer)
+        draft = make_draft(flags.draft, smaller.params, smaller.run.model, smaller.tokenizer, model.tokenizer)
     answering = make_answering(network, run.task, run.data, model.classes, flags.json, asking, draft, flags.context)
     if prompts is None:
         answering = make_conversation(answering, form, run.data, model.tokenizer, flags.system)

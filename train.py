@@ -9,73 +9,17 @@ Run again, it resumes. configs/base.py lists every key.
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.command import Parser, read_overrides, run_command
-from common.errors import require
+from common.command import run_command
+from training.flags import parse
 
 if TYPE_CHECKING:
     from training.run_folder import RunFolder
 
 
-def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The flags, and the overrides as "SECTION.KEY=VALUE"."""
-    parser = Parser(
-        prog="train.py",
-        usage="train.py --config FILE [--workdir DIR] [--plan[=DEVICES] | --folds K] [--config.SECTION.KEY=VALUE ...]",
-        description=__doc__,
-    )
-    folder = Path(__file__).parent / "configs"
-    configs = ", ".join(str(file.relative_to(folder)) for file in sorted(folder.rglob("[!_]*.py")))
-    parser.add_argument("--config", metavar="FILE", help=f"a config file, yours or one in configs/: {configs}")
-    parser.add_argument(
-        "--workdir",
-        metavar="DIR",
-        help="the run's folder (default: runs/NAME, as the config is named; of a run's config.json, its folder)",
-    )
-    parser.add_argument(
-        "--plan",
-        metavar="DEVICES",
-        nargs="?",
-        const="here",
-        help="print what the run would take, here or on devices such as '8 x NVIDIA H100', and train nothing",
-    )
-    parser.add_argument(
-        "--mfu", metavar="SHARE", type=float, default=0.4, help="of their FLOP/s, for --plan (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--folds",
-        metavar="K",
-        type=int,
-        help="cross-validate: K runs in DIR/fold-1 to DIR/fold-K, each of which validates on another part of data.train",
-    )
-    parser.add_argument("--json", action="store_true", help="with --folds: print the figures as one JSON object")
-    parser.add_argument(
-        "--distributed",
-        metavar="ADDRESS:PORT,COUNT,NUMBER",
-        nargs="?",
-        const="detect",
-        help="be one of many processes of a run, as the cluster says or as given; docs/scale.md",
-    )
-    parser.add_argument("--profile", action="store_true", help="trace a few steps, to profile/ in the run's folder")
-    parser.add_argument_group(
-        "settings", "--config.SECTION.KEY=VALUE  any key in configs/base.py; may be given many times"
-    )
-    flags, rest = parser.parse_known_args(arguments)
-    overrides = read_overrides(rest, flags.config, vars(flags))
-    require(0 < flags.mfu <= 1, f"--mfu={flags.mfu} must be above 0 and at most 1")
-    require(flags.folds is None or flags.folds >= 2, f"--folds {flags.folds} must be at least 2")
-    require(flags.folds is None or flags.plan is None, "--folds trains, and --plan does not; leave one out")
-    require(
-        not flags.json or flags.folds is not None, "--json is for the figures of --folds; metrics.jsonl has a run's"
-    )
-    require(flags.workdir != "", "--workdir is empty; give a folder, or leave it out")
-    return flags, overrides
-
-
 def main() -> int:
-    flags, overrides = parse(sys.argv[1:])
+    flags, overrides = parse(sys.argv[1:], __doc__)
     if flags.plan is not None:
         from training.plan import plan_run
 

@@ -71,7 +71,7 @@ def nearest(train: Sequence[Example], held_out: Sequence[Example]) -> Figures:
 
 def lead(train: Sequence[Example], held_out: Sequence[Example]) -> Figures:
     """The first sentence of each source."""
-    return text_figures([re.split(r"(?<=[.。!?！？])\s", source)[0] for source in column(held_out, "source")], held_out)
+    return text_figures([re.split(rf"(?<=[{ENDS}])\s", source)[0] for source in column(held_out, "source")], held_out)
 
 
 def text_figures(predictions: Sequence[str], held_out: Sequence[Example]) -> Figures:
@@ -90,7 +90,7 @@ def what_differs(train: Sequence[Example], held_out: Sequence[Example]) -> Figur
 
 def guess(question: str, context: str) -> str:
     """Of the sentence that shares most pairs of characters with the question, what differs from it."""
-    sentences = re.findall(r"[^。！？.!?]+[。！？.!?]*", context)
+    sentences = re.findall(rf"[^{ENDS}]+[{ENDS}]*", context)
 
     def pairs(text: str) -> set[str]:
         return {text[at : at + 2] for at in range(len(text) - 1)}

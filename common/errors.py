@@ -4,7 +4,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -46,11 +46,16 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f" (did you mean {' or '.join(map(repr, matches))}?)" if matches else ""
 
 
+def check_choice(choices: Collection[str], name: str, field: str) -> None:
+    """Raises ConfigError, which names `field`, the choices and the nearest one, unless `name` is among them."""
+    if name not in choices:
+        there = ", ".join(sorted(choices))
+        raise ConfigError(f"{field}={name!r} is not known{nearest(name, choices)}; choose from: {there}")
+
+
 def choose(table: Mapping[str, T], name: str, field: str) -> T:
-    """`table[name]`; where there is none, a ConfigError that names `field`, the choices and the nearest one."""
-    if name not in table:
-        choices = ", ".join(sorted(table))
-        raise ConfigError(f"{field}={name!r} is not known{nearest(name, table)}; choose from: {choices}")
+    """`table[name]`; raises ConfigError, as `check_choice` does, where there is none."""
+    check_choice(table, name, field)
     return table[name]
 
 

@@ -1,10 +1,11 @@
-"""Files: written whole, so that a reader sees the old one or the new one, never half of one; and read as JSON."""
+"""Files: written whole, so that a reader sees the old one or the new one, never half of one; and JSON, read and made."""
 
 import contextlib
 import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -35,9 +36,22 @@ def write_whole(path: Path, data: bytes | str) -> None:
         Path(temporary).unlink(missing_ok=True)  # where it was not renamed
 
 
+def to_json(value: Any) -> str:
+    """A value as one line of JSON, which has no infinity: null (a perplexity may be too large for a number), as is NaN."""
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: finite(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [finite(each) for each in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(finite(value), ensure_ascii=False, allow_nan=False)
+
+
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
     """Writes JSONL: each row as JSON in a line of its own."""
-    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_whole(path, "".join(to_json(row) + "\n" for row in rows))
 
 
 def make_folder(path: Path) -> list[Path]:

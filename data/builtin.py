@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from common.errors import UserError, choose, require
+from common.errors import UserError, check_choice, choose, require
 from data.document import Document
 
 ATTRIBUTION = {
@@ -37,7 +37,7 @@ def _hsk(part: str) -> Iterator[Document]:
     require(part not in HSK_PAIRS, f"builtin:hsk/{part} holds pairs, for the task seq2seq; give builtin:hsk")
     if part:
         known = ("builtin:hsk", *(f"builtin:hsk/{language}" for language in HSK_LANGUAGES))
-        choose(dict.fromkeys(known), f"builtin:hsk/{part}", "data")
+        check_choice(known, f"builtin:hsk/{part}", "data")
         yield from (document for document, _ in _hsk_of(part))
         return
     for chinese, english in _translated():
@@ -80,7 +80,7 @@ def read_builtin_labels(source: str, field: str) -> Iterator[tuple[Document, str
     """
     language = source.removeprefix("builtin:hsk/")
     require(language in HSK_LANGUAGES, f"{source} has no labels; builtin:hsk/zh and builtin:hsk/en have them")
-    choose(dict.fromkeys(HSK_LABELS), field, "data.label_field")
+    check_choice(HSK_LABELS, field, "data.label_field")
     for document, sentence in _hsk_of(language):
         yield document, str(sentence[field])
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from common.errors import choose, require
+from common.errors import check_choice, require
 from data.augment import augment_texts, parse_specs
 from data.chat_template import DEFAULT_TEMPLATE, ChatTemplate
 from data.cleaning import STEPS
@@ -111,16 +111,17 @@ class DataConfig:
         )
         ChatTemplate.parse(self.chat_template)
         for spec in self.clean:
-            choose(STEPS, spec.partition("=")[0].strip(), "clean")  # their values are looked at when text is cleaned
-        choose(DEDUP, self.dedup, "dedup")
+            # Their values are looked at when text is cleaned.
+            check_choice(STEPS, spec.partition("=")[0].strip(), "clean")
+        check_choice(DEDUP, self.dedup, "dedup")
         parse_specs(self.augment)
         require(0 <= self.subword_sampling <= 1, f"subword_sampling={self.subword_sampling} must be in [0, 1]")
         for name in ("augment_copies", "subword_copies"):
             require(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be at least 1")
         for name in ("augment_seed", "subword_seed"):
             require(0 <= getattr(self, name) < 2**32, f"{name}={getattr(self, name)} must be from 0 to {2**32 - 1}")
-        choose(PACKINGS, self.packing, "packing")
-        choose(ON_END, self.on_end, "on_end")
+        check_choice(PACKINGS, self.packing, "packing")
+        check_choice(ON_END, self.on_end, "on_end")
         require(self.folds == 0 or self.folds >= 2, f"folds={self.folds} must be at least 2 parts, or 0 for none")
         if self.folds:
             require(1 <= self.fold <= self.folds, f"fold={self.fold} must be from 1 to folds={self.folds}")

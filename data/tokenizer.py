@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import sentencepiece as spm
 
-from common.errors import ConfigError, UserError, choose, require
+from common.errors import ConfigError, UserError, check_choice, require
 from data.document import check_characters
 from data.model_proto import USER_DEFINED, Piece, byte_model, read_begins, write_pieces
 
@@ -57,7 +57,7 @@ class TokenizerConfig:
         for name in ("special_tokens", "user_symbols"):
             given = getattr(self, name)
             require(len(set(given)) == len(given), f"{name}: each must be there only once")
-        choose(dict.fromkeys(MODEL_TYPES), self.model_type, "model_type")
+        check_choice(MODEL_TYPES, self.model_type, "model_type")
         require(self.vocab_size >= 3, f"vocab_size={self.vocab_size} must be at least 3")
         require(
             0.98 <= self.character_coverage <= 1, f"character_coverage={self.character_coverage} must be in [0.98, 1]"

@@ -3,9 +3,9 @@
 import functools
 import re
 
+from common.han import HAN
 from common.packages import import_package
 
-HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # ideographs
 IDEOGRAPHS = re.compile(f"[{HAN}]+")
 RUN = re.compile(f"[{HAN}]+|[^\\W{HAN}]+(?:['’][^\\W{HAN}]+)*")
 LABEL = re.compile(r"^[^\S\n]*\w{1,20}[:：]", re.MULTILINE)  # at the beginning of a line, as `en:` or `答：`

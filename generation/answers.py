@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from common.errors import ConfigError, UserError, require
 from data.tokenizer import Tokenizer
 from generation.asking import Asking
-from generation.completion import Completion, check_use, complete, encode_prompts
+from generation.completion import Completion, check_use, complete
 from generation.config import GenerationConfig
+from generation.encoding import encode_prompts
 from generation.options import OPTIONS, Given, configure
 from generation.prompts import EncodedPrompt, Prompt
 from generation.reports import Pace, print_completions, tell

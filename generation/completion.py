@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,20 +11,16 @@ from data.tokenizer import Tokenizer
 from generation.beam_search import Search, beam_search
 from generation.config import GenerationConfig
 from generation.decoder import generate
+from generation.encoding import encode_prompts
 from generation.method import method
 from generation.predict import predict
-from generation.prompts import EncodedPrompt, TooLong
-from generation.rows import Decoded, Status
+from generation.prompts import EncodedPrompt
+from generation.rows import WRONG, Decoded, Status
 from generation.speculative import Draft, generate_speculatively
 from generation.streams import SpanStream, TextStream, fillings
 from model import TransformerConfig
 from model.parameters import Params
 
-WRONG = {
-    Status.NOT_FINITE: "the model gives no finite probabilities (NaN or infinity in its parameters)",
-    Status.NOTHING_ALLOWED: "no token may come next: no_repeat_ngram_size, allowed and logit_bias leave none",
-}
-SPACE_BEFORE_HOLE = re.compile(r" (?=\[MASK\]|<mask>|<extra_id_\d+>)")
 STEPS = 16  # tokens between two looks for stop strings
 
 
@@ -48,56 +43,6 @@ class Completion:
     logprobs: list[float]
     finish_reason: str
     candidates: list[list[tuple[str, float]]] = dataclasses.field(default_factory=list)
-
-
-def encode_prompts(
-    prompts: Sequence[str | EncodedPrompt], config: TransformerConfig, tokenizer: Tokenizer, slide: bool = False
-) -> tuple[list[list[int]], list[list[int]] | None]:
-    """Token ids with which each text begins, and those that an encoder reads first (None where there is none).
-
-    The tokenizer knows what stands before and after a text, and prompts that are tokens are taken as they are; what an
-    encoder-decoder reads ends with end-of-text. Where a decoder may `slide`, prompts may be longer than its context. A space
-    before a mask or a sentinel is part of what it hides, as it was in training: a piece holds the space before it.
-
-    Raises:
-        TooLong: a prompt leaves no room in the context.
-        ConfigError: it has no mask where a network can only fill masks; the network writes no text.
-    """
-    require(
-        config.head != "classes",
-        "this model gives labels, and writes no text",
-    )
-    require(
-        config.head != "none",
-        "this model has no head: it gives vectors, not text; configs/finetune/ has what gives it one",
-    )
-    fills = config.network != "decoder"
-    texts = [
-        tokenizer.encode(SPACE_BEFORE_HOLE.sub("", prompt) if fills else prompt)
-        if isinstance(prompt, str)
-        else prompt.tokens
-        for prompt in prompts
-    ]
-    suffix = tokenizer.suffix if config.network == "encoder" else ()
-    rows = [
-        ([*tokenizer.prefix, *text, *suffix] or [tokenizer.end_of_text]) if isinstance(prompt, str) else text
-        for prompt, text in zip(prompts, texts, strict=True)
-    ]
-    around = 1 if config.network == "encoder-decoder" else len(tokenizer.prefix) + len(suffix)
-    longest, most = max(map(len, texts), default=0), config.max_length - around
-    if longest > most and not (slide and config.network == "decoder"):
-        remedy = "shorten it, or give --slide" if config.network == "decoder" else "shorten it"
-        number = [*map(len, texts)].index(longest)
-        raise TooLong(f"a prompt of {longest} tokens is too long: this model reads {most}; {remedy}", number)
-    if config.network == "encoder-decoder":
-        return [[tokenizer.decoder_start] for _ in texts], [[*text, tokenizer.end_of_text] for text in texts]
-    if config.network == "encoder":
-        mask = "[MASK]" if tokenizer.mask is None else tokenizer.piece(tokenizer.mask)
-        require(
-            all(tokenizer.mask in text for text in texts),
-            f"this model fills in what is masked: the prompt must hold {mask}",
-        )
-    return rows, None
 
 
 def complete(

@@ -17,15 +17,14 @@ from data.encoded import EncodedText, join_pieces
 from data.forms import FORMS, Example, Pieces
 from data.forms.words import join_words
 from data.tokenizer import Tokenizer
-from generation.completion import WRONG
 from generation.network import apply
 from generation.readings import Reading
-from generation.rows import Status
+from generation.rows import WRONG, Status
 from generation.sizes import round_up
 from metrics.spans import find_spans
-from model import Output, Tokens, TransformerConfig
+from model import Output, TransformerConfig
 from model.parameters import Params
-from tasks import TASKS, CorruptionConfig
+from tasks import TASKS, Batch, CorruptionConfig, as_tokens
 
 ROWS = 16  # texts that are read at once
 SHOWN = 5  # of the likeliest classes
@@ -33,10 +32,9 @@ Arrays = Mapping[str, np.ndarray]
 
 
 @functools.partial(jax.jit, static_argnames=("config", "task"))
-def _predict(params: Params, batch: dict[str, jax.Array], *, config: TransformerConfig, task: str) -> dict:
-    def network(params: Params, batch: dict[str, jax.Array], key: jax.Array | None) -> Output:
-        types = batch.get("types") if config.num_token_types > 1 else None
-        return apply(params, config, Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], types))
+def _predict(params: Params, batch: Batch, *, config: TransformerConfig, task: str) -> Batch:
+    def network(params: Params, batch: Batch, key: jax.Array | None) -> Output:
+        return apply(params, config, *as_tokens(batch, config))
 
     return TASKS[task].predict(network, params, batch)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from common.files import to_json
 
 if TYPE_CHECKING:  # they wait for JAX
     from data.tokenizer import Tokenizer
@@ -22,7 +23,7 @@ def tell(message: object) -> None:
 
 
 def print_json(fields: dict[str, Any]) -> None:
-    print(json.dumps(fields, ensure_ascii=False, allow_nan=False), flush=True)
+    print(to_json(fields), flush=True)
 
 
 def print_completions(completions: Sequence[Completion], as_json: bool, written: bool = False) -> None:

@@ -24,6 +24,13 @@ class Status(enum.IntEnum):
     NOTHING_ALLOWED = 4  # the processors left no token
 
 
+# What there is to tell of a row that could not go on.
+WRONG = {
+    Status.NOT_FINITE: "the model gives no finite probabilities (NaN or infinity in its parameters)",
+    Status.NOTHING_ALLOWED: "no token may come next: no_repeat_ngram_size, allowed and logit_bias leave none",
+}
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Method:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from common.errors import ConfigError, UserError
 from data.tokenizer import Tokenizer
 from generation.asking import Asking
-from generation.completion import complete, encode_prompts
+from generation.completion import complete
 from generation.config import GenerationConfig
+from generation.encoding import encode_prompts
 from model import TransformerConfig
 from model.parameters import Params
 

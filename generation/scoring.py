@@ -11,10 +11,10 @@ import numpy as np
 from common.errors import UserError, require
 from data.tokenizer import Tokenizer
 from generation.asking import Asking
-from generation.completion import WRONG, encode_prompts
+from generation.encoding import encode_prompts
 from generation.network import apply
 from generation.prompts import TooLong
-from generation.rows import Status, token_logprobs
+from generation.rows import WRONG, Status, token_logprobs
 from generation.sizes import pad, round_up
 from metrics import bits_per_byte, perplexity
 from model import Tokens, TransformerConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from common.errors import ConfigError, nearest, require
+from common.errors import ConfigError, check_choice, require
 
 CONTINUE = "continue"
 OF_TEXT = ("draft", "score", "perplexity", "stride")
@@ -37,8 +37,7 @@ NAMES = tuple(dict.fromkeys(name for use in USES.values() for name in use.names)
 
 def check_name(name: str) -> None:
     """Raises ConfigError unless `name` is one for --task: what a user calls it, or a run's own task."""
-    known = name in NAMES or name in USES
-    require(known, f"--task {name!r} is not known{nearest(name, [*NAMES, *USES])}; choose from: {', '.join(NAMES)}")
+    check_choice({*NAMES, *USES}, name, "--task")
 
 
 def check_use(ckpt: str, learned: str, asked: str | None, flags: Collection[str]) -> None:

@@ -67,6 +67,7 @@ def compare(
         UserError: torch or transformers is missing; a difference is above `MOST`.
     """
     require_parity()
+    config = dataclasses.replace(config, dtype="float32")
     ids, lengths = texts_as_ids(config, tokenizer)
     network = load_reference(reference, params, config)
     with jax.default_matmul_precision("highest"):

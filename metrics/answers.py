@@ -6,8 +6,10 @@ import string
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from common.han import HAN
+
 ARTICLES = re.compile(r"\b(a|an|the)\b")
-HAN = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
+IDEOGRAPH = re.compile(f"[{HAN}]")
 # The characters that CMRC 2018 leaves out, and looks at one by one.
 PUNCTUATION = "-:_*^/\\~`+=，。：？！“”；’《》…·、「」（）－～『』"
 ENGLISH_OUT = str.maketrans("", "", string.punctuation)
@@ -26,7 +28,7 @@ def plain_chinese(text: str) -> str:
 
 def split_chinese(text: str) -> list[str]:
     """Chinese characters one by one, and between them words."""
-    return HAN.sub(r" \g<0> ", text).split()
+    return IDEOGRAPH.sub(r" \g<0> ", text).split()
 
 
 def answer_scores(prediction: str, answers: Sequence[str]) -> dict[str, float]:
@@ -35,7 +37,7 @@ def answer_scores(prediction: str, answers: Sequence[str]) -> dict[str, float]:
     A set of answers with a Chinese character in it is measured as CMRC does: the overlap is the longest run of units that
     both have, where in SQuAD it is a bag of words. No answers, or an empty prediction: only the same on both sides agrees.
     """
-    kind = CHINESE if any(map(HAN.search, answers)) else ENGLISH
+    kind = CHINESE if any(map(IDEOGRAPH.search, answers)) else ENGLISH
     found, right = kind.plain(prediction), [kind.plain(answer) for answer in answers or [""]]
     return {"exact_match": float(found in right), "f1": max(_f1(found, answer, kind) for answer in right)}
 

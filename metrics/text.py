@@ -6,21 +6,22 @@ from importlib.metadata import version
 
 import numpy as np
 
-HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+from common.han import HAN
+
 ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
 def is_chinese(texts: Sequence[str]) -> bool:
     """Whether most letters of the texts are Chinese characters."""
     letters = [character for text in texts for character in text if character.isalpha()]
-    return 2 * sum(HAN.match(letter) is not None for letter in letters) > len(letters)
+    return 2 * len(re.findall(f"[{HAN}]", "".join(letters))) > len(letters)
 
 
 class Characters:
     """A tokenizer for rouge-score, whose own knows Latin letters alone: each Chinese character is a token, and so is each
     run of other letters and digits."""
 
-    pattern = re.compile(rf"{HAN.pattern}|(?:(?!{HAN.pattern})[^\W_])+")
+    pattern = re.compile(rf"[{HAN}]|[^\W_{HAN}]+")
 
     def tokenize(self, text: str) -> list[str]:
         return self.pattern.findall(text.lower())

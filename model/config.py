@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from common.errors import choose, require
+from common.errors import check_choice, require
 from model.attend import ATTENTIONS
 from model.layers import ACTIVATIONS, INITIALIZERS, NORMS
 from model.positions import ROPE_SCALINGS
@@ -113,7 +113,7 @@ class TransformerConfig:
             "dtype": DTYPES,
             "remat": REMAT_POLICIES,
         }.items():
-            choose(dict.fromkeys(allowed), getattr(self, name), name)
+            check_choice(allowed, getattr(self, name), name)
         if self.position == "rope":
             require(self.head_dim % 2 == 0, f"head_dim={self.head_dim} must be even for position='rope'")
         if self.position == "sinusoidal":

@@ -1,5 +1,6 @@
 """The parameters of a network: fresh ones, their shapes, and their names."""
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ Params = dict[str, Any]
 STACKED = "/blocks/"  # in the path of arrays [L, ...] that hold all layers of a stack
 
 
+@functools.partial(jax.jit, static_argnames="config")
 def init_params(config: TransformerConfig, key: jax.Array) -> Params:
     """Fresh parameters, float32, as nested dicts."""
     one = jnp.ones((1, 1), jnp.int32)

@@ -10,7 +10,7 @@ from tasks.question_answering import QUESTION_ANSWERING
 from tasks.regression import REGRESSION
 from tasks.seq2seq import SEQ2SEQ
 from tasks.span_corruption import SPAN_CORRUPTION
-from tasks.task import CorruptionConfig, LossConfig, Task
+from tasks.task import Batch, CorruptionConfig, LossConfig, Task, as_tokens
 from tasks.token_classification import TOKEN_CLASSIFICATION
 
 TASKS: dict[str, Task] = {
@@ -34,4 +34,4 @@ def tasks_of(network: str) -> list[str]:
     return [name for name, task in TASKS.items() if network in task.networks]
 
 
-__all__ = ["TASKS", "CorruptionConfig", "LossConfig", "Task", "tasks_of"]
+__all__ = ["TASKS", "Batch", "CorruptionConfig", "LossConfig", "Task", "as_tokens", "tasks_of"]

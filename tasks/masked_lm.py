@@ -1,11 +1,10 @@
 """Masked language modelling (BERT): some tokens are hidden, and the network says what they were."""
 
-import unicodedata
-
 import numpy as np
 
 from common.errors import require
 from data.batches import PackedRows, PrepareRow, Row
+from data.scripts import LETTER, character_classes
 from data.tokenizer import SPACES, Tokenizer
 from tasks.cross_entropy import token_loss
 from tasks.task import CorruptionConfig, Task
@@ -78,8 +77,8 @@ def hide(
 def continues_word(tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
     """Whether a word may go on after each piece, and whether each piece may go on with one: bool [V] each.
 
-    Letters go on with letters, where no space is between, and the bytes of a character with each other. A Chinese character
-    is a word, as Chinese has no spaces; the characters of one piece are hidden together anyway.
+    Letters go on with letters, where no space is between, and the bytes of a character with each other. A character of a
+    script without spaces, such as Chinese, is a word; the characters of one piece are hidden together anyway.
     """
     pieces = [tokenizer.piece(token) for token in range(tokenizer.vocab_size)]
     ends = np.array([_is_byte(piece) or _is_letter(piece[-1:]) for piece in pieces])
@@ -98,7 +97,7 @@ def _is_later_byte(piece: str) -> bool:
 
 def _is_letter(character: str) -> bool:
     """Of a script that writes words with spaces between them."""
-    return character.isalpha() and "CJK" not in unicodedata.name(character, "")
+    return bool((character_classes(character) == LETTER).any())
 
 
 MASKED_LM = Task(("encoder",), prepare, token_loss)

@@ -5,6 +5,7 @@ python -m tasks.show > docs/objectives.md
 
 import numpy as np
 
+from common.tables import markdown
 from data.batches import PackedRows
 from data.builtin import read_builtin
 from data.encoded import encode_texts
@@ -40,8 +41,8 @@ def show(name: str, document: str, tokenizer: Tokenizer, seed: int = 0) -> str:
 
     def table(lines: dict[str, list[str]]) -> str:
         width = max(map(len, lines.values()))
-        rows = [[title, *cells] + [""] * (width - len(cells)) for title, cells in lines.items()]
-        return "\n".join(f"| {' | '.join(cells)} |" for cells in (rows[0], ["---"] * (width + 1), *rows[1:]))
+        titles, *rows = ([title, *cells] + [""] * (width - len(cells)) for title, cells in lines.items())
+        return markdown(titles, rows)
 
     inputs, targets = pieces("inputs", "segment_ids"), pieces("targets", "segment_ids")
     if "prefix" in row:

@@ -7,10 +7,10 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from common.errors import choose, require
+from common.errors import check_choice, require
 from data.batches import PackedRows, PrepareRow
 from data.tokenizer import Tokenizer
-from model import Output
+from model import Output, Tokens, TransformerConfig
 from model.parameters import Params
 
 Batch = dict[str, jax.Array]
@@ -24,6 +24,19 @@ class Apply(Protocol):
 
     def logits(self, params: Params, hidden_BTD: jax.Array) -> jax.Array:
         """What its head makes of `Output.hidden_BTD`, or of a part of it: [B, T, V]."""
+
+
+def as_tokens(batch: Batch, config: TransformerConfig) -> tuple[Tokens, Tokens | None]:
+    """What a network reads of a batch, and what its encoder reads, where the batch has two sides.
+
+    These are `inputs`, `positions` and `segment_ids` [B, T]; where there are some `prefix`, and `types` if the network tells
+    any apart; and `encoder_inputs`, `encoder_positions` and `encoder_segment_ids` [B, S].
+    """
+    types = batch.get("types") if config.num_token_types > 1 else None
+    tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], types, batch.get("prefix"))
+    if "encoder_inputs" not in batch:
+        return tokens, None
+    return tokens, Tokens(batch["encoder_inputs"], batch["encoder_positions"], batch["encoder_segment_ids"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +57,7 @@ class LossConfig:
         for name in ("z_loss", "l1_penalty", "l2_penalty"):
             require(getattr(self, name) >= 0, f"{name}={getattr(self, name)} must not be negative")
         require(self.dpo_beta > 0, f"dpo_beta={self.dpo_beta} must be above 0")
-        choose(dict.fromkeys(("none", "balanced")), self.class_weights, "class_weights")
+        check_choice(("none", "balanced"), self.class_weights, "class_weights")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,25 +1,37 @@
 """Set before JAX starts: tests run on eight virtual CPU devices, fetch nothing and never touch the user's cache."""
 
+import atexit
+import importlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
+# The programs of these tests are many and small, and often the same: to compile them costs far more than to run them.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+if "zenformer-compiled-" not in os.environ.get("JAX_COMPILATION_CACHE_DIR", ""):  # pytest-xdist's workers inherit it
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="zenformer-compiled-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+# What another process is still writing is compiled once more; of that commands need not warn.
+os.environ["PYTHONWARNINGS"] = "ignore:Error reading persistent,ignore:Error writing persistent"
+
 import jax
 import pytest
 
 import common.command
-import sample
 from common.command import run_command
 
 ROOT = Path(__file__).parent.parent
-
-# The programs of these tests are many and small: to compile them costs far more than to run them.
-jax.config.update("jax_disable_most_optimizations", True)
+# For a command that compiles as a user's does: in full, and anew.
+COMPILED_IN_FULL = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "false", "JAX_ENABLE_COMPILATION_CACHE": "false"}
 
 
 def pytest_configure(config):
@@ -63,16 +75,31 @@ def command(cache_dir, tmp_path):
 
 
 @pytest.fixture
-def call(monkeypatch, capfd):
-    """`call("--ckpt", …)`: sample.py in this process, which need not import JAX again; (status, stdout, stderr)."""
+def here(monkeypatch, capfd, cache_dir, tmp_path):
+    """`command`, but in this process, which need not import JAX again."""
     monkeypatch.setattr(common.command, "STOPS", ())  # pytest keeps its own handlers
 
+    def run(script: str, *arguments: object, cwd: Path | None = tmp_path) -> subprocess.CompletedProcess:
+        if script == "train.py":
+            arguments = (f"--config.data.cache_dir={cache_dir}", "--config.mesh.data=1", *arguments)
+        main = importlib.import_module(script.removesuffix(".py")).main
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+            patch.setattr(sys, "argv", [script, *map(str, arguments)])
+            patch.chdir(cwd or ROOT)
+            run_command(main)
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, end.value.code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def call(here):
+    """`call("--ckpt", …)`: sample.py in this process; (status, stdout, stderr)."""
+
     def run_sample(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["sample.py", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            run_command(sample.main)
-        captured = capfd.readouterr()
-        return end.value.code, captured.out, captured.err
+        done = here("sample.py", *arguments, cwd=".")
+        return done.returncode, done.stdout, done.stderr
 
     return run_sample
 

@@ -95,7 +95,7 @@ def answer_to(run: Path, tokens: list[int]) -> Completion:
     """The likeliest one to these tokens."""
     model = load_model(str(run), pytest.fail)
     prompt, greedy = EncodedPrompt("", tokens), GenerationConfig(temperature=0)
-    return complete(model.params, model.config, model.tokenizer, [prompt], greedy)[0]
+    return complete(model.params, model.run.model, model.tokenizer, [prompt], greedy)[0]
 
 
 def test_an_answer_follows_all_that_was_said(talk, run):

@@ -26,7 +26,7 @@ KIND = SMALL | {
 
 
 @pytest.fixture
-def cross_validate(command, tmp_path):
+def cross_validate(here, tmp_path):
     draw = random.Random(0)
     lines = [
         {"text": f"{draw.choice('abcdefg')} {animal} {number}", "label": animal}
@@ -39,7 +39,7 @@ def cross_validate(command, tmp_path):
             KIND | {"data.train": "texts.jsonl"} | {key.replace("__", "."): value for key, value in changes.items()}
         )
         given = [f"--config.{key}={value}" for key, value in settings.items()]
-        return command(
+        return here(
             "train.py", "--config", "configs/tiny.py", "--workdir", str(tmp_path / "run"), *given, *flags, cwd=None
         )
 

@@ -190,7 +190,7 @@ def characters(run, tmp_path) -> Path:
     folder = tmp_path / "characters"
     shutil.copytree(run, folder)
     settings = json.loads((folder / "config.json").read_text())
-    settings["model"]["vocab_size"] = load_model(str(run), print).config.vocab_size
+    settings["model"]["vocab_size"] = load_model(str(run), print).run.model.vocab_size
     (folder / "config.json").write_text(json.dumps(settings))
     tokenizer = train(["en: the cat"], TokenizerConfig(100, "char", 1.0, byte_fallback=False, split_digits=True))
     (folder / "tokenizer.model").write_bytes(tokenizer.model)

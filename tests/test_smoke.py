@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from tests.conftest import COMPILED_IN_FULL
+
 
 def test_train_resume_and_sample(command, tmp_path):
     arguments = ("train.py", "--config", "configs/tiny.py", "--workdir", str(tmp_path / "run"))
-    first = command(*arguments, cwd=None)
+    first = command(*arguments, cwd=None, env=COMPILED_IN_FULL)
     assert first.returncode == 0, first.stderr
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     losses = [record["loss"] for record in records if record["split"] == "valid"]

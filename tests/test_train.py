@@ -2,21 +2,21 @@
 
 import pytest
 
-import train
 from common.errors import ConfigError
+from training.flags import parse
 
 SHORT = ("--config", "configs/tiny.py", "--config.training.num_steps=2")
 
 
-def test_a_sample_prompt_that_is_too_long_is_refused_before_training(command, tmp_path):
+def test_a_sample_prompt_that_is_too_long_is_refused_before_training(here, tmp_path):
     prompt = f"--config.training.sample_prompts={'今天' * 200}"
-    done = command("train.py", *SHORT, "--workdir", str(tmp_path / "run"), prompt, cwd=None)
+    done = here("train.py", *SHORT, "--workdir", str(tmp_path / "run"), prompt, cwd=None)
     assert done.returncode == 2 and "training.sample_prompts: a prompt of " in done.stderr
     assert "too long: this model reads 63" in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "run").exists()
 
 
-def test_what_cannot_be_trained_is_not_blamed_on_the_prompts(command, tmp_path):
+def test_what_cannot_be_trained_is_not_blamed_on_the_prompts(here, tmp_path):
     for changes, message in (
         (["--config.model.head=none"], "model.head='none' gives no logits to train on"),
         (
@@ -24,16 +24,16 @@ def test_what_cannot_be_trained_is_not_blamed_on_the_prompts(command, tmp_path):
             "task='masked_lm' needs a mask in the vocabulary; set --config.tokenizer.special_tokens",
         ),
     ):
-        done = command("train.py", *SHORT, "--workdir", str(tmp_path / "run"), *changes, cwd=None)
+        done = here("train.py", *SHORT, "--workdir", str(tmp_path / "run"), *changes, cwd=None)
         assert done.returncode == 2 and message in done.stderr and not (tmp_path / "run").exists()
 
 
-def test_what_is_left_out_is_told_once(command, tmp_path):
+def test_what_is_left_out_is_told_once(here, tmp_path):
     text = tmp_path / "text.jsonl"
     text.write_text("no\n" + '{"text": "The cat sees the dog. The dog sees the cat."}\n' * 40)
     flags = (*SHORT, "--workdir", str(tmp_path / "run"), f"--config.data.train={text}", "--config.data.skip_bad=True")
     small = ("--config.tokenizer.model_type=char", "--config.tokenizer.byte_fallback=False")
-    done = command("train.py", *flags, *small, f"--config.training.sample_prompts={'The' * 200}", cwd=None)
+    done = here("train.py", *flags, *small, f"--config.training.sample_prompts={'The' * 200}", cwd=None)
     assert done.returncode == 2 and "too long" in done.stderr
     told = [line for line in done.stderr.splitlines() if "left out" in line]
     assert told == [
@@ -42,18 +42,18 @@ def test_what_is_left_out_is_told_once(command, tmp_path):
     ]
 
 
-def test_text_that_is_trained_on_and_validates_is_told(command, tmp_path):
+def test_text_that_is_trained_on_and_validates_is_told(here, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("The cat sees the dog. The dog sees the cat.\n\n" * 40)
     small = ("--config.tokenizer.model_type=char", "--config.tokenizer.byte_fallback=False")
     sources = (f"--config.data.train={text}", f"--config.data.valid={text}", "--config.training.sample_prompts=()")
-    done = command("train.py", *SHORT, "--workdir", str(tmp_path / "run"), *small, *sources, cwd=None)
+    done = here("train.py", *SHORT, "--workdir", str(tmp_path / "run"), *small, *sources, cwd=None)
     assert done.returncode == 0 and f"warning: data.valid names what is trained on too: {text}" in done.stderr
 
 
-def test_no_sample_prompts_no_samples(command, tmp_path):
+def test_no_sample_prompts_no_samples(here, tmp_path):
     none = "--config.training.sample_prompts=()"
-    done = command("train.py", *SHORT, "--workdir", str(tmp_path / "run"), none, cwd=None)
+    done = here("train.py", *SHORT, "--workdir", str(tmp_path / "run"), none, cwd=None)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
 
@@ -77,7 +77,7 @@ def test_unknown_flags_are_refused(command):
 )
 def test_an_unknown_flag_is_answered_with_the_flag_or_the_key_that_is_meant(argument, meant):
     with pytest.raises(ConfigError) as refusal:
-        train.parse(["--config", "configs/tiny.py", argument])
+        parse(["--config", "configs/tiny.py", argument], "")
     told = f"unknown argument {argument!r}{meant}; settings are changed by --config.SECTION.KEY=VALUE"
     assert str(refusal.value) == told
 
@@ -108,9 +108,9 @@ def test_a_package_that_is_missing_is_one_line(command, tmp_path):
     assert done.stderr.startswith("train.py: sentencepiece is not installed; run `. .venv/bin/activate`")
 
 
-def test_a_runs_config_goes_on_in_its_folder(command, tmp_path):
+def test_a_runs_config_goes_on_in_its_folder(here, command, tmp_path):
     run = tmp_path / "somewhere" / "run"
-    done = command("train.py", *SHORT, "--workdir", str(run), "--config.training.sample_prompts=()", cwd=None)
+    done = here("train.py", *SHORT, "--workdir", str(run), "--config.training.sample_prompts=()", cwd=None)
     assert done.returncode == 0, done.stderr
     done = command("train.py", "--config", "run/config.json", cwd=run.parent)
     assert done.returncode == 0 and f"run/config.json -> {run}" in done.stderr, done.stderr

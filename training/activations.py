@@ -13,7 +13,8 @@ from jax.sharding import Mesh
 
 from model import TransformerConfig
 from model.parameters import Params
-from training.step import Batch, MeshedNetwork
+from tasks import Batch
+from training.step import MeshedNetwork
 
 # What attention layers sow -> what it is called.
 ATTENTIONS = {"attention": "attention_logit_max", "cross_attention": "cross_attention_logit_max"}

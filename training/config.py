@@ -4,7 +4,6 @@ This is the only place where settings are checked: after it, every key is there,
 """
 
 import dataclasses
-import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import jax
 
-from common.errors import ConfigError, check_type, choose, nearest, require
+from common.errors import ConfigError, check_choice, check_type, nearest, require
 from data.config import DataConfig
 from data.sources import split_sources
 from data.tokenizer import TokenizerConfig
@@ -160,7 +159,7 @@ def require_task(name: str) -> None:
     config = f"configs/finetune/{name}.py"
     its_own = name not in TASKS and name.isidentifier() and (Path(__file__).parent.parent / config).is_file()
     require(not its_own, f"task={name!r} is not known; --config {config} has what learns it")
-    choose(TASKS, name, "task")
+    check_choice(TASKS, name, "task")
 
 
 SECTIONS = {field.name: field.type for field in dataclasses.fields(RunConfig)}
@@ -254,58 +253,6 @@ def default_dtype() -> str:
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
-# A change to one of these does not change what a run computes, only what it reports, keeps, or how it is laid out.
-HARMLESS = (
-    "training.log_every",
-    "training.eval_every",
-    "training.checkpoint_every",
-    "training.keep_checkpoints",
-    "training.patience",
-    "training.best_metric",
-    "training.sample_prompts",
-    "training.sample_tokens",
-    "training.tensorboard",
-    "training.layer_norms",
-    "training.activations_every",
-    "loss.chunks",
-    "training.wandb_project",
-    "data.cache_dir",
-    "model.attention",
-    "model.remat",
-    "model.scan_layers",
-    "mesh.data",
-    "mesh.fsdp",
-    "mesh.tensor",
-)
-
-
-def harmful_changes(before: Settings, after: Settings) -> list[str]:
-    """The settings, as `key: old -> new`, whose change would make a resumed run another run."""
-
-    def plain(settings: Settings) -> dict[str, Any]:
-        """Texts are equal whether given as one, as a tuple or as the list that JSON makes of it; sources with commas, too."""
-        values = flatten(settings)
-        texts = {key: value for key, value in values.items() if isinstance(value, str | tuple | list)}
-        texts |= {key: split_sources(texts[key]) for key in ("data.train", "data.valid") if key in texts}
-        return values | {
-            key: value if isinstance(value, str) else ",".join(map(str, value)) for key, value in texts.items()
-        }
-
-    before, after = plain(before), plain(after)
-    harmless = set(HARMLESS)
-    if not after.get("data.weights"):  # they go by the order of the sources
-        harmless |= {"data.train", "data.valid"}  # where the text lies; what it is, its fingerprint tells
-    if after.get("optimizer.schedule") in ("constant", "rsqrt"):
-        harmless |= {"training.num_steps", "training.epochs"}  # the schedule does not look at the end
-    if not after.get("model.dropout"):
-        harmless.add("training.microbatches")  # each of them has dropout masks of its own
-    return [
-        f"{key}: {before.get(key)!r} -> {after.get(key)!r}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and key not in harmless
-    ]
-
-
 def _same_keys(prefix: str, given: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     for key in given:
         if key not in expected:
@@ -317,10 +264,6 @@ def _same_keys(prefix: str, given: Mapping[str, Any], expected: Mapping[str, Any
 
 def _checked(key: str, value: Any, kind) -> Any:
     """`value` as `kind`, where it is of that type."""
-    if isinstance(kind, types.UnionType):
-        if value is None:
-            return None
-        (kind,) = (part for part in typing.get_args(kind) if part is not types.NoneType)
     if typing.get_origin(kind) is tuple:
         if typing.get_args(kind)[0] is float:
             if isinstance(value, (tuple, list)):

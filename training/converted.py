@@ -19,8 +19,8 @@ from interop.writer import write_published
 from model import TransformerConfig
 from tasks import TASKS, tasks_of
 from training.checkpoints import Checkpoints
+from training.config import Settings
 from training.run_folder import RunFolder
-from training.settings import Settings
 from training.trained_model import TrainedModel, load_model
 
 AnyTokenizer = Tokenizer | HfTokenizer
@@ -54,7 +54,7 @@ def import_published(
     checkpoints.save_params(params)
     checkpoints.wait()
     checkpoints.close()
-    return TrainedModel(params, published.config, tokenizer, 0, run.config(tokenizer))
+    return TrainedModel(params, tokenizer, 0, run.config(tokenizer))
 
 
 def refuse_other_vocabulary(tokenizer: AnyTokenizer, config: TransformerConfig) -> None:
@@ -107,13 +107,13 @@ def export_published(path: str, folder: Path, shard_size: int, say: Callable[[st
     """
     run, _ = RunFolder.find(path)
     model = load_model(path, say, needs_tokenizer=False)
-    if model.config.head == "classes":
+    if model.run.model.head == "classes":
         raise UserError(f"{run.path} tells classes apart; only networks that give tokens are exported")
     came_from = (run.data() or {}).get("converted_from", {}).get("config", {})
-    family = family_of(model.config, came_from.get("model_type"))
+    family = family_of(model.run.model, came_from.get("model_type"))
     extra = {name: value for name, value in came_from.items() if name.endswith("_token_id")}
     if model.tokenizer is not None:
-        files = export_tokenizer(model.tokenizer, model.config)
+        files = export_tokenizer(model.tokenizer, model.run.model)
         if TASKS[model.run.task].examples in DIALOGUES:
             end = model.tokenizer.piece(model.tokenizer.end_of_text)
             template = ChatTemplate.parse(model.run.data.chat_template)
@@ -122,6 +122,6 @@ def export_published(path: str, folder: Path, shard_size: int, say: Callable[[st
             (folder / name).write_bytes(content)
         if not came_from:
             extra = {"bos_token_id": model.tokenizer.end_of_text, "eos_token_id": model.tokenizer.end_of_text}
-    write_published(folder, family, model.config, model.params, extra, shard_size)
+    write_published(folder, family, model.run.model, model.params, extra, shard_size)
     say(f"written as {family.model_type}")
     return model

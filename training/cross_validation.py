@@ -1,12 +1,12 @@
 """Cross-validation: a run for each part of the examples, and the mean and the spread of what they end with."""
 
 import dataclasses
-import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
 
 from common.errors import UserError, require
+from common.files import to_json
 from common.tables import plain
 from training.metrics_writer import read_metrics
 from training.run_folder import RunFolder
@@ -37,19 +37,11 @@ class Folds:
 
     def json(self) -> str:
         """One object: of each figure its mean, standard deviation and what each fold has; null where one is infinite."""
-
-        def finite(value: float) -> float | None:
-            return value if math.isfinite(value) else None
-
         metrics = {
-            name: {
-                "mean": finite(self.mean(name)),
-                "std": finite(self.deviation(name)),
-                "folds": list(map(finite, values)),
-            }
+            name: {"mean": self.mean(name), "std": self.deviation(name), "folds": values}
             for name, values in self.figures.items()
         }
-        return json.dumps({"folds": len(next(iter(self.figures.values()))), "metrics": metrics})
+        return to_json({"folds": len(next(iter(self.figures.values()))), "metrics": metrics})
 
 
 def cross_validate(folds: int, folder: RunFolder, train: TrainRun) -> tuple[int, Folds | None]:

@@ -12,9 +12,9 @@ from data.forms import DIALOGUES
 from model import TransformerConfig
 from model.parameters import Params, abstract_params, by_path, nested
 from tasks import TASKS, tasks_of
-from training.config import require_task
+from training.config import Settings, require_task
 from training.run_folder import RunFolder
-from training.settings import Settings, chosen_keys
+from training.settings import chosen_keys
 from training.sharding import MeshConfig
 from training.trained_model import abstract_model, load_model
 

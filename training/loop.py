@@ -11,26 +11,27 @@ from common.errors import UserError, require
 from data.batches import TrainBatches
 from data.config import ON_END
 from data.corpus import Corpus, mixture
+from model import TransformerConfig
 from tasks import TASKS
 from training.activations import make_activation_step
 from training.base_weights import BaseWeights
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
+from training.description import describe
 from training.display import Display
 from training.distributed import largest_of_all
 from training.evaluation import make_evaluator
 from training.figures import FIGURES, check_metric, more_is_better
-from training.hardware import describe_devices, peak_flops
+from training.hardware import peak_flops
 from training.init_from import read_init
-from training.layer_rates import layer_rates
 from training.metrics_writer import MetricsWriter
-from training.model_size import count_parameters, describe_adapters, flops_per_token, untrained
+from training.model_size import flops_per_token, untrained
 from training.monitor import Monitor
 from training.optimizer import make_optimizer, make_schedule
 from training.plot import plot_losses
 from training.prefetch import prefetch
 from training.reference import add_reference
-from training.rows import describe_classes, pack_rows
+from training.rows import pack_rows
 from training.run_folder import RunFolder
 from training.sharding import batch_divisor, local_rows, make_mesh, put_batch, replicated
 from training.signals import StopSignal
@@ -68,7 +69,7 @@ class Trainer:
         """
         self.config, self.folder = config, folder
         self.display, self.write_samples, self.profile = display, write_samples, profile
-        training, task = config.training, TASKS[config.task]
+        training = config.training
         require(config.model.head != "none", "model.head='none' gives no logits to train on; set linear or transform")
         self.mesh = make_mesh(config.mesh)
         parts = training.microbatches * batch_divisor(self.mesh)
@@ -87,17 +88,6 @@ class Trainer:
         self.base = BaseWeights(config, folder, self.mesh, display.say, corpus.classes)
         state = (config.model, self.optimizer, config.seed, self.mesh, config.lora, self.base.abstract)
         self.abstract = abstract_state(*state, training.ema_decay)
-        self.train_step = make_train_step(
-            config.model,
-            task,
-            config.loss,
-            self.optimizer,
-            training.microbatches,
-            self.mesh,
-            training.layer_norms,
-            config.lora,
-            training.ema_decay,
-        )
         self.activations = jax.jit(make_activation_step(config.model, self.mesh), out_shardings=replicated(self.mesh))
         check_metric(training.best_metric, self.evaluate.figures)
         self.checkpoints = Checkpoints(folder.checkpoints, training.keep_checkpoints, best_metric=training.best_metric)
@@ -125,7 +115,8 @@ class Trainer:
         if self.base.values:
             with self._saving():
                 self.base.keep()
-        self._describe()
+        for line in describe(self):
+            self.display.say(line)
         if start:
             self.display.say(f"resuming at step {start} of {num_steps}")
         if start < num_steps and not self._has_stalled(start):
@@ -176,6 +167,23 @@ class Trainer:
 
         return jax.jit(init, out_shardings=shardings)(given)
 
+    def compile(self, model: TransformerConfig, microbatches: int) -> jax.stages.Compiled:
+        """The step of the run; or, for a forecast, the same with another `remat` in its model, or cut otherwise."""
+        config, training = self.config, self.config.training
+        step = make_train_step(
+            model,
+            TASKS[config.task],
+            config.loss,
+            self.optimizer,
+            microbatches,
+            self.mesh,
+            training.layer_norms,
+            config.lora,
+            training.ema_decay,
+            config.optimizer.skip_above,
+        )
+        return compile_train_step(step, self.abstract, self.batch(0, training.batch_size), self.base.abstract)
+
     def _loop(
         self, state: TrainState, start: int, writer: MetricsWriter, monitor: Monitor
     ) -> tuple[TrainState, int | None]:
@@ -189,9 +197,7 @@ class Trainer:
             trace,
         ):
             began = time.perf_counter()
-            step_function = compile_train_step(
-                self.train_step, self.abstract, self.batch(start, training.batch_size), self.base.abstract
-            )
+            step_function = self.compile(self.config.model, training.microbatches)
             self.display.say(f"compiled in {time.perf_counter() - began:.1f} s")
             self.display.start(start, training.num_steps)
             monitor.start()
@@ -325,36 +331,6 @@ class Trainer:
         lengths = {name: array.shape[-1] for name, array in self.batches(0, slice(1)).items()}
         source_length, fixed = lengths.get("encoder_inputs", 0), untrained(self.base.abstract, self.abstract.params)
         return flops_per_token(self.config.model, self.base.shapes, lengths["inputs"], source_length, fixed)
-
-    def _describe(self) -> None:
-        """Says what is about to happen: devices, mesh, parameters, data."""
-        config, say = self.config, self.display.say
-        mesh = " ".join(f"{axis}={size}" for axis, size in self.mesh.shape.items())
-        speed = f"{self.peak_flops / 1e12:.3g} TFLOP/s each ({self.peak_flops_source})"
-        say(f"devices: {describe_devices()}, {speed}; mesh: {mesh}")
-        counts = count_parameters(self.base.shapes)
-        parts = ", ".join(f"{part} {count:,}" for part, count in counts.items())
-        say(f"parameters: {sum(counts.values()):,} ({parts}); computed in {config.model.dtype}")
-        if config.lora.rank:
-            say(describe_adapters(self.abstract.params, sum(counts.values())))
-        if config.optimizer.frozen:
-            rates = layer_rates(self.abstract.params, config.optimizer.frozen)
-            learning = jax.tree.map(lambda leaf, rate: leaf.size * (rate > 0).mean(), self.abstract.params, rates)
-            say(f"of these {sum(jax.tree.leaves(learning)):,.0f} learn; the others are frozen")
-        if config.training.ema_decay:
-            say(f"averaged: what is validated, sampled and kept (training.ema_decay={config.training.ema_decay})")
-        packed, valid = self.batches.packed, sum(text.num_tokens for text in self.corpus.valid.values())
-        num_bytes = sum(text.num_bytes for text in packed.texts)
-        say(
-            f"text: {packed.num_tokens:,} tokens to train on ({num_bytes:,} bytes, rows {packed.efficiency:.1%} full), "
-            f"{valid:,} to validate; {self.corpus.tokenizer.vocab_size:,} pieces"
-        )
-        steps = config.training.num_steps
-        if self.corpus.classes:
-            say(describe_classes(self.corpus))
-        seen = self.batches.tokens(steps)
-        ratio = seen / sum(counts.values())
-        say(f"run: {steps:,} steps, {seen:,.0f} tokens, {self.epochs(steps)}, {ratio:.2f} tokens a parameter")
 
     def epochs(self, steps: int) -> str:
         """How often the run sees its text in so many steps, or the text of each source where these have weights."""

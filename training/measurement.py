@@ -97,7 +97,7 @@ def measure_run(
     evaluator = make_evaluator(config, subject.texts, tokenizer, mesh, rows, subject.classes)
     model = load_model(path, say, mesh=config.mesh)
     if write is not None:
-        writes = functools.partial(write, model.params, model.config, tokenizer, config.data)
+        writes = functools.partial(write, model.params, model.run.model, tokenizer, config.data)
         subject = dataclasses.replace(subject, write=writes)
     measured = evaluator.measure(model.params, tell)
     report = REPORTS.get(config.task, of_text)

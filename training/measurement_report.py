@@ -1,33 +1,22 @@
 """What evaluate.py prints and writes of a measurement: tables, one JSON object, predictions, a picture."""
 
 import dataclasses
-import json
-import math
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from common.errors import UserError
-from common.files import write_rows
+from common.files import to_json, write_rows
 from training.measurement import Measurement
 from training.plot import plot_confusion
 
 
 def print_json(measured: Measurement) -> None:
-    """One object, without the predictions; JSON has no infinity, which is null (a perplexity may be too large for a number)."""
-
-    def finite(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: finite(each) for name, each in value.items()}
-        if isinstance(value, list | tuple):
-            return [finite(each) for each in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
+    """One object, without the predictions."""
     fields = {field.name: getattr(measured, field.name) for field in dataclasses.fields(measured)}
     shown = {name: value for name, value in fields.items() if name != "predictions" and value != {}}
-    print(json.dumps(finite(shown), ensure_ascii=False, allow_nan=False))
+    print(to_json(shown))
 
 
 def print_tables(measured: Measurement) -> None:

@@ -1,7 +1,6 @@
 """Where measurements go: metrics.jsonl always; TensorBoard and Weights & Biases where the config asks for them."""
 
 import json
-import math
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,27 +9,19 @@ from typing import Any
 import jax
 
 from common.errors import UserError
-from common.files import write_whole
+from common.files import to_json, write_rows, write_whole
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a metrics.jsonl; one that was cut off by a crash is left out."""
     records = []
     if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
                 records.append(json.loads(line))
             except json.JSONDecodeError:  # only the last line can be cut: each is written whole, and flushed
                 break
     return records
-
-
-def _line(record: dict[str, Any]) -> str:
-    """`record` as a line of JSON, which has no infinity: null (a perplexity may be too large for a number)."""
-    finite = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in record.items()
-    }
-    return json.dumps(finite) + "\n"
 
 
 class MetricsWriter:
@@ -47,7 +38,7 @@ class MetricsWriter:
         if jax.process_index() != 0:
             return
         kept = [record for record in read_metrics(path) if record["step"] <= step]
-        write_whole(path, "".join(map(_line, kept)))
+        write_rows(path, kept)
         self._file = path.open("a", encoding="utf-8")
         if tensorboard:
             from tensorboardX import SummaryWriter
@@ -72,7 +63,7 @@ class MetricsWriter:
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """One measurement of `split` ("train" or "valid") after `step` steps."""
         if self._file:
-            self._file.write(_line({"step": step, "split": split, **values}))
+            self._file.write(to_json({"step": step, "split": split, **values}) + "\n")
             self._file.flush()
         if self._events:
             for name, value in values.items():

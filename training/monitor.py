@@ -10,6 +10,7 @@ import jax
 from common.errors import UserError
 from training.display import Display, duration
 from training.metrics_writer import MetricsWriter
+from training.skipping import is_kept
 
 MOST_SKIPPED = 100  # batches in a row, before a run is given up
 RISEN = 1.005  # times the validation loss before: of a few examples it wavers by less
@@ -72,8 +73,7 @@ class Monitor:
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         self._tokens += values["tokens"]
         self._steps += 1
-        norm = values["grad_norm"]
-        if self._skip_above and not (math.isfinite(norm) and norm <= self._skip_above):
+        if not is_kept(values["grad_norm"], self._skip_above):
             self._tell_skipped(step, values)
             return
         self._skipped = 0

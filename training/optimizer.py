@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from common.errors import choose, require
+from common.errors import check_choice, require
 from model import lora
 from model.config import DTYPES
 from model.parameters import parameter_path
@@ -37,9 +37,9 @@ class OptimizerConfig:
     state_dtype: str = "float32"
 
     def __post_init__(self):
-        choose(OPTIMIZERS, self.name, "name")
-        choose(SCHEDULES, self.schedule, "schedule")
-        choose(dict.fromkeys(DTYPES), self.state_dtype, "state_dtype")
+        check_choice(OPTIMIZERS, self.name, "name")
+        check_choice(SCHEDULES, self.schedule, "schedule")
+        check_choice(DTYPES, self.state_dtype, "state_dtype")
         require(self.learning_rate > 0, f"learning_rate={self.learning_rate} must be above 0")
         require(self.eps > 0, f"eps={self.eps} must be above 0")
         for name in ("warmup_steps", "weight_decay", "clip_norm", "skip_above"):
@@ -64,6 +64,16 @@ class OptimizerConfig:
         )
 
 
+def warmup_stable_decay(config: OptimizerConfig, steps: int) -> optax.Schedule:
+    """The last `decay_fraction` of all steps, or what is left of it after warm-up, falls linearly.
+
+    Hu et al. 2024 (arXiv:2404.06395).
+    """
+    falling = min(steps, round(config.decay_fraction * (config.warmup_steps + steps)))
+    final = config.final_fraction * config.learning_rate
+    return optax.linear_schedule(config.learning_rate, final, max(1, falling), transition_begin=steps - falling)
+
+
 # name -> (config, steps after warm-up) -> schedule that starts at the peak, counted from the end of warm-up.
 SCHEDULES: dict[str, Callable[[OptimizerConfig, int], optax.Schedule]] = {
     "constant": lambda c, steps: optax.constant_schedule(c.learning_rate),
@@ -73,13 +83,7 @@ SCHEDULES: dict[str, Callable[[OptimizerConfig, int], optax.Schedule]] = {
     "rsqrt": lambda c, steps: (
         lambda count: c.learning_rate * jnp.sqrt(max(c.warmup_steps, 1) / (max(c.warmup_steps, 1) + count))
     ),
-    # Warmup-stable-decay (Hu et al. 2024, arXiv:2404.06395): the last `decay_fraction` of all steps falls linearly.
-    "wsd": lambda c, steps: optax.linear_schedule(
-        c.learning_rate,
-        c.final_fraction * c.learning_rate,
-        transition_steps=max(1, round(c.decay_fraction * (c.warmup_steps + steps))),
-        transition_begin=max(0, steps - round(c.decay_fraction * (c.warmup_steps + steps))),
-    ),
+    "wsd": warmup_stable_decay,
 }
 
 

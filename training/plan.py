@@ -24,7 +24,6 @@ from training.model_size import count_parameters, describe_adapters
 from training.run_folder import RunFolder
 from training.settings import load_settings
 from training.sharding import batch_divisor
-from training.step import compile_train_step, make_train_step
 
 TIMED_STEPS = 3
 
@@ -162,12 +161,7 @@ def plan(trainer: Trainer, devices: Devices, mfu: float) -> Iterator[str]:
 
 def _compile(trainer: Trainer, remat: str, microbatches: int) -> tuple[int, jax.stages.Compiled]:
     """The step with other settings than the run's, and the bytes that a device holds at most while it runs."""
-    config = trainer.config
-    model, task = dataclasses.replace(config.model, remat=remat), TASKS[config.task]
-    which = {"lora": config.lora, "ema_decay": config.training.ema_decay}
-    step = make_train_step(model, task, config.loss, trainer.optimizer, microbatches, trainer.mesh, **which)
-    batch = trainer.batch(0, config.training.batch_size)
-    compiled = compile_train_step(step, trainer.abstract, batch, trainer.base.abstract)
+    compiled = trainer.compile(dataclasses.replace(trainer.config.model, remat=remat), microbatches)
     used = compiled.memory_analysis()
     outputs = used.output_size_in_bytes - used.alias_size_in_bytes  # what does not lie where the state lay
     return used.argument_size_in_bytes + outputs + used.temp_size_in_bytes, compiled

@@ -28,8 +28,8 @@ from common.errors import ConfigError, UserError, require
 from common.files import make_folder, read_json, remove_empty, write_whole
 from data.tokenizer import Tokenizer
 from data.tokenizer_files import read_tokenizer
-from training.config import RunConfig, build_config, fill_in_defaults, harmful_changes
-from training.settings import Settings
+from training.changes import harmful_changes
+from training.config import RunConfig, Settings, build_config, fill_in_defaults
 
 ROOT = Path(__file__).parent.parent
 

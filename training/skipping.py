@@ -1,8 +1,15 @@
 """Steps that are left out: those of batches whose gradient is no number, or out of all proportion."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import optax
+
+
+def is_kept(norm, above: float):
+    """Whether a step counts whose gradient has this norm, a float or a float32 scalar; where `above` is 0, each does."""
+    return (norm <= above) & (norm < math.inf) if above else True  # of NaN neither is true
 
 
 def skip_steps(optimizer: optax.GradientTransformation, above: float) -> optax.GradientTransformation:
@@ -10,7 +17,7 @@ def skip_steps(optimizer: optax.GradientTransformation, above: float) -> optax.G
 
     def update(gradients, state, params=None):
         norm = jnp.sqrt(sum(jnp.square(gradient).sum() for gradient in jax.tree.leaves(gradients)))
-        keep = jnp.isfinite(norm) & (norm <= above)
+        keep = is_kept(norm, above)
         gradients = jax.tree.map(lambda gradient: jnp.where(keep, gradient, 0), gradients)
         updates, new = optimizer.update(gradients, state, params)
 

@@ -9,17 +9,17 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from model import Output, Tokens, Transformer, TransformerConfig
+from model import Output, Transformer, TransformerConfig
 from model import lora as adapters
 from model.lora import LoraConfig
 from model.parameters import Params, by_path, init_params, nested
-from tasks import LossConfig, Task
+from tasks import Batch, LossConfig, Task, as_tokens
 from training.average import add_to_average, begin_average
 from training.layer_norms import layer_norms
 from training.optimizer import decay_mask
 from training.sharding import constrain_batch, gather_tables, optimizer_shardings, parameter_shardings, replicated
+from training.skipping import is_kept
 
-Batch = dict[str, jax.Array]
 IN_FULL = LoraConfig()  # no adapters
 
 
@@ -49,15 +49,10 @@ class TrainState:
 
 
 class MeshedNetwork:
-    """The network over a mesh, as tasks call it (`tasks.task.Apply`).
-
-    Reads `inputs`, `positions` and `segment_ids` [B, T] of the batch; where it has them `prefix`, `types` (if the network tells
-    some apart), and `encoder_inputs`, `encoder_positions` and `encoder_segment_ids` [B, S].
-    """
+    """The network over a mesh, as tasks call it (`tasks.task.Apply`)."""
 
     def __init__(self, config: TransformerConfig, mesh: Mesh):
-        self._network, self._mesh = Transformer(config, constrain_batch(mesh)), mesh
-        self._has_types = config.num_token_types > 1
+        self._network, self._config, self._mesh = Transformer(config, constrain_batch(mesh)), config, mesh
 
     def __call__(self, params: Params, batch: Batch, key: jax.Array | None) -> Output:
         return self._apply(params, batch, rngs={} if key is None else {"dropout": key})
@@ -67,12 +62,8 @@ class MeshedNetwork:
         return self._apply(params, batch, mutable="intermediates")[1]["intermediates"]
 
     def _apply(self, params: Params, batch: Batch, **how: Any) -> Any:
-        types = batch.get("types") if self._has_types else None
-        tokens = Tokens(batch["inputs"], batch["positions"], batch["segment_ids"], types, batch.get("prefix"))
-        source = None
-        if "encoder_inputs" in batch:
-            source = Tokens(batch["encoder_inputs"], batch["encoder_positions"], batch["encoder_segment_ids"])
-        return self._network.apply({"params": gather_tables(self._mesh, params)}, tokens, source, **how)
+        variables = {"params": gather_tables(self._mesh, params)}
+        return self._network.apply(variables, *as_tokens(batch, self._config), **how)
 
     def logits(self, params: Params, hidden_BTD: jax.Array) -> jax.Array:
         variables = {"params": gather_tables(self._mesh, params)}
@@ -160,13 +151,15 @@ def make_train_step(
     with_layer_norms: bool = False,
     lora: LoraConfig = IN_FULL,
     ema_decay: float = 0.0,
+    skip_above: float = 0.0,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """The pure step `(state, batch) -> (state, metrics)`; with LoRA `(state, batch, base)`, of which the base never changes.
 
     The batch is taken in `microbatches` parts, one after the other; their gradients of summed losses are added and divided
     by the summed weights once, so the result does not depend on the cut. Metrics are float32 scalars: "loss" (mean
     cross-entropy in nats) and the task's other means, "tokens" (all that the network read), "grad_norm" (before clipping)
-    and, `with_layer_norms`, what `layer_norms` tells of gradients and updates.
+    and, `with_layer_norms`, what `layer_norms` tells of gradients and updates. `skip_above`: as in the optimizer's config; what
+    it skips is not averaged.
     """
     apply = MeshedNetwork(model, mesh)
 
@@ -205,7 +198,8 @@ def make_train_step(
         metrics = means | {"tokens": tokens.astype(jnp.float32), "grad_norm": grad_norm}
         if with_layer_norms:
             metrics |= layer_norms("grad_norm", gradients) | layer_norms("update_norm", updates)
-        average = add_to_average(state.average, params, state.step + 1, ema_decay)
+        kept = is_kept(grad_norm, skip_above)
+        average = add_to_average(state.average, params, state.step + 1, ema_decay, kept)
         return TrainState(state.step + 1, params, optimizer_state, state.key, average), metrics
 
     return train_step

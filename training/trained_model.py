@@ -9,7 +9,7 @@ from common.command import Say
 from common.errors import UserError
 from data.tokenizer import Tokenizer
 from data.tokenizer_files import read_tokenizer
-from model import TransformerConfig, lora
+from model import lora
 from model.lora import LoraConfig
 from model.parameters import Params, abstract_params, by_path, nested
 from training.checkpoints import Checkpoints
@@ -26,12 +26,13 @@ class TrainedModel:
     """Parameters with all that is needed to use them.
 
     Attributes:
-        run: all settings of the run, the task that it has learned among them.
+        tokenizer: None where converted weights came without one.
+        step: at which the parameters were kept.
+        run: all settings of the run: the network's (`run.model`), and the task that it has learned.
         classes: the names of the labels that it tells apart, by their numbers.
     """
 
     params: Params
-    config: TransformerConfig
     tokenizer: Tokenizer | None
     step: int
     run: RunConfig
@@ -62,7 +63,7 @@ def load_model(
         params, step = checkpoints.restore_params(shapes, say, step)
     if config.training.ema_decay:
         say(f"{folder.path}, step {step}: the averaged weights (training.ema_decay={config.training.ema_decay})")
-    return TrainedModel(params, config.model, tokenizer, step, config, folder.classes())
+    return TrainedModel(params, tokenizer, step, config, folder.classes())
 
 
 def abstract_model(path: str, say: Say, mesh: MeshConfig = ONE_DEVICE) -> Params:

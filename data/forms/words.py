@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from common.errors import UserError
+from common.han import HAN
 from data.tokenizer import SPACE_MARK, SPACES, Tokenizer
-from data.words import HAN
 
 # Ideographs, kana, and the punctuation and full-width forms that are written with them.
 TOGETHER = f"{HAN}\u3000-\u30ff\u31f0-\u31ff\uff00-\uffef"

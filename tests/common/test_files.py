@@ -1,6 +1,8 @@
 """Folders that are there whole or not at all: after errors, a full disk, signals and kills."""
 
 import errno
+import json
+import math
 import os
 import signal
 import subprocess
@@ -10,7 +12,7 @@ import pytest
 from safetensors import SafetensorError
 
 from common.errors import UserError
-from common.files import Digest, digest, new_folder
+from common.files import Digest, digest, new_folder, to_json
 from tests.conftest import ROOT
 
 FULL = [
@@ -44,7 +46,7 @@ WRITER = """
 import os, sys, time
 from pathlib import Path
 from common.command import run_command
-from common.files import Digest, digest, new_folder
+from common.files import Digest, digest, new_folder, to_json
 
 def main():
     with new_folder(Path("runs/deep/new")) as folder:
@@ -113,3 +115,22 @@ def test_parts_that_come_one_by_one_have_the_same_digest():
     for part in (b"bc", "你"):
         parts.add(part)
     assert parts.hex == digest("a", "bc", "你".encode()) != digest("ab", "c", "你")
+
+
+def test_what_is_no_number_is_null_in_json():
+    value = {
+        "perplexity": math.inf,
+        "folds": [1.5, -math.inf],
+        "pair": ({"std": math.nan}, "好"),
+        "steps": 2,
+        "none": None,
+    }
+    line = to_json(value)
+    assert "好" in line and "\n" not in line
+    assert json.loads(line, parse_constant=pytest.fail) == {
+        "perplexity": None,
+        "folds": [1.5, None],
+        "pair": [{"std": None}, "好"],
+        "steps": 2,
+        "none": None,
+    }

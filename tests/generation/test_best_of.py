@@ -11,9 +11,8 @@ from data.tokenizer import Tokenizer, TokenizerConfig, train
 from generation.completion import complete
 from generation.config import GenerationConfig
 from model import TransformerConfig
-from model.parameters import init_params as init_slowly
+from model.parameters import init_params
 
-init_params = jax.jit(init_slowly, static_argnums=0)
 CONFIG = TransformerConfig(
     vocab_size=320, max_length=24, decoder_layers=1, embed_dim=8, num_heads=1, initializer_std=0.5
 )

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from common.errors import ConfigError, UserError
 from data.tokenizer import Tokenizer, TokenizerConfig, train
 from generation import completion as module
-from generation.completion import complete, encode_prompts
+from generation.completion import complete
 from generation.config import GenerationConfig
+from generation.encoding import encode_prompts
 from generation.rows import Decoded, Status
 from generation.streams import TextStream
 from model import TransformerConfig

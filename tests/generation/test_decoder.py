@@ -92,6 +92,14 @@ def test_greedy_tokens_and_log_probabilities_are_those_of_the_full_forward_pass(
     assert len(set(tokens.flatten().tolist())) > 2  # the network does not say one word
 
 
+def padded(text, prefix=0) -> Tokens:
+    """One text, and padding to one size for all; the first `prefix` tokens see each other both ways."""
+    places = np.arange(32, dtype=np.int32)[None]
+    ids = np.zeros((1, 32), np.int32)
+    ids[0, : len(text)] = text
+    return Tokens(ids, places, (places < len(text)).astype(np.int32), prefix=places < prefix)
+
+
 T5 = TransformerConfig(
     vocab_size=48,
     max_length=64,
@@ -107,27 +115,21 @@ T5 = TransformerConfig(
 
 def test_an_encoder_decoder_gives_the_tokens_of_the_full_forward_pass():
     """Sources of several lengths, read once; each row as if it were alone."""
-    params, starts = network(T5), [[1]] * len(PROMPTS)
+    params, starts, apply = network(T5), [[1]] * len(PROMPTS), jax.jit(Transformer(T5).apply)
     tokens, _ = run(params, T5, starts, sources=PROMPTS)
     for source, row in zip(PROMPTS, tokens, strict=True):
-        texts = [np.array([text]) for text in ([1, *row], source)]
-        sides = [Tokens(text, np.arange(text.size)[None], np.ones_like(text)) for text in texts]
-        logits = Transformer(T5).apply({"params": params}, *sides).logits_BTV[0]
-        assert logits.argmax(-1)[:-1].tolist() == row.tolist()
+        logits = np.asarray(apply({"params": params}, padded([1, *row]), padded(source)).logits_BTV)[0]
+        assert logits.argmax(-1)[: len(row)].tolist() == row.tolist()
     assert len({tuple(row) for row in tokens.tolist()}) == len(PROMPTS)  # what was read matters
 
 
 def test_a_prompt_as_a_prefix_is_seen_both_ways():
     config = dataclasses.replace(GPT, bidirectional_prefix=True)
-    params = network(config)
+    params, apply = network(config), jax.jit(Transformer(config).apply)
     tokens, _ = run(params, config, PROMPTS)
     for prompt, row in zip(PROMPTS, tokens, strict=True):
-        text = np.array([[*prompt, *row]])
-        whole = Tokens(
-            text, np.arange(text.size)[None], np.ones_like(text), prefix=np.arange(text.size)[None] < len(prompt)
-        )
-        logits = Transformer(config).apply({"params": params}, whole).logits_BTV[0]
-        assert logits[len(prompt) - 1 : -1].argmax(-1).tolist() == row.tolist()
+        logits = np.asarray(apply({"params": params}, padded([*prompt, *row], len(prompt))).logits_BTV)[0]
+        assert logits[len(prompt) - 1 :].argmax(-1)[: len(row)].tolist() == row.tolist()
     assert (tokens != run(params, GPT, PROMPTS)[0]).any()
 
 

@@ -25,13 +25,19 @@ QUESTIONS = ["你好", "the cat", "New York"]
 def by_hand(params, config, question: str) -> tuple[float, float]:
     """Over all windows the highest log-probability of a span, and the lowest of none, each window in a pass of its own."""
     values, spans, nulls = {"context": TEXT, "question": question, "answers": []}, [], []
+    apply = jax.jit(Transformer(config).apply)
     for window in cut_windows(values, tokenizer(), 24, 5)[0]:
-        ids = np.array([[1, *window.tokens]], np.int32)
-        read = np.array([0, *window.marks[:-1]]) > 0
-        tokens = Tokens(ids, np.arange(ids.size, dtype=np.int32)[None], np.ones_like(ids), read[None].astype(np.int32))
-        logits = np.asarray(Transformer(config).apply({"params": params}, tokens).logits_BTV, np.float64)[0]
+        marks = np.array([0, *window.marks[:-1]])
+        ids, read, places = (
+            np.zeros((1, 24), np.int32),
+            np.zeros((1, 24), np.int32),
+            np.arange(24, dtype=np.int32)[None],
+        )
+        ids[0, : len(marks)], read[0, : len(marks)] = [1, *window.tokens], marks > 0
+        tokens = Tokens(ids, places, (places < len(marks)).astype(np.int32), read)
+        logits = np.asarray(apply({"params": params}, tokens).logits_BTV, np.float64)[0, : len(marks)]
         start, end = log_softmax(logits, axis=0).T
-        places = np.flatnonzero(np.array([0, *window.marks[:-1]]) & READ)
+        places = np.flatnonzero(marks & READ)
         spans += [start[one] + end[other] for one in places for other in places if one <= other]
         nulls.append(start[0] + end[0])
     return max(spans), min(nulls)

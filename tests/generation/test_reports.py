@@ -1,8 +1,10 @@
-"""How fast tokens come is told without the first steps, which wait for compilers."""
+"""How fast tokens come is told without the first steps, which wait for compilers; what no number holds is null in JSON."""
 
+import json
 import time
 
-from generation.reports import Pace
+from generation.reports import Pace, print_perplexity
+from generation.scoring import Score
 
 
 def test_the_first_token_is_told_apart(monkeypatch):
@@ -35,3 +37,8 @@ def test_without_steps_all_is_one(monkeypatch):
         pace.begin()
         pace.end(30)
     assert str(pace) == "60 tokens in 3.00 s, 20 tokens/s, compiling included"
+
+
+def test_a_perplexity_too_large_for_a_number(capsys):
+    print_perplexity("a.txt", Score("", "ab", [1, 2], [-800.0, -900.0]), True)
+    assert json.loads(capsys.readouterr().out)["perplexity"] is None

@@ -17,10 +17,8 @@ from generation import scoring
 from generation.asking import make_asking
 from generation.scoring import score, score_continuations, score_long, score_text
 from model import Tokens, Transformer, TransformerConfig
-from model.parameters import init_params as init_slowly
-from model.parameters import split_layers
+from model.parameters import init_params, split_layers
 
-init_params = jax.jit(init_slowly, static_argnums=0)
 GPT = TransformerConfig(vocab_size=320, max_length=24, decoder_layers=2, embed_dim=16, num_heads=2, initializer_std=0.5)
 LLAMA = dataclasses.replace(GPT, norm="rmsnorm", position="rope", activation="swiglu", use_bias=False)
 T5 = dataclasses.replace(GPT, encoder_layers=1, position="relative_bias", norm="rmsnorm", use_bias=False)

@@ -17,9 +17,8 @@ from generation.decoder import generate
 from generation.processors import MinNewTokens, NoRepeatNgram, Temperature
 from generation.rows import Method, Status
 from model import Tokens, Transformer, TransformerConfig
-from model.parameters import init_params as init_slowly
+from model.parameters import init_params
 
-init_params = jax.jit(init_slowly, static_argnums=0)
 WINDOW = 12
 GPT = TransformerConfig(
     vocab_size=48,

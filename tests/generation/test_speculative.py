@@ -29,10 +29,8 @@ from generation.processors import (
 from generation.rows import Method, Status
 from generation.speculative import Draft, generate_speculatively
 from model import Tokens, Transformer, TransformerConfig
-from model.parameters import init_params as init_slowly
-from model.parameters import split_layers
+from model.parameters import init_params, split_layers
 
-init_params = jax.jit(init_slowly, static_argnums=0)
 GPT = TransformerConfig(
     vocab_size=48,
     max_length=64,

@@ -39,6 +39,7 @@ def test_a_name_that_is_not_known():
     for name in (*NAMES, *USES):
         check_name(name)
     with pytest.raises(
-        ConfigError, match=r"--task 'translat' is not known \(did you mean 'translate'\?\); choose from: "
+        ConfigError,
+        match=r"--task='translat' is not known \(did you mean 'translate'\?\); choose from: answer, causal_lm, ",
     ):
         check_name("translat")

@@ -42,7 +42,7 @@ def test_there_and_back_is_the_same_to_the_bit(tmp_path, family):
     convert(tmp_path / "theirs", tmp_path / "run")
     model = load_model(str(tmp_path / "run"), pytest.fail)
     assert_same(model.params, params)
-    assert model.step == 0 and model.tokenizer.encode("The fox") and model.config.embed_dim == config.embed_dim
+    assert model.step == 0 and model.tokenizer.encode("The fox") and model.run.model.embed_dim == config.embed_dim
     (tmp_path / "again").mkdir()
     export_published(str(tmp_path / "run"), tmp_path / "again", 1 << 30, lambda line: None)
     theirs, ours = open_tensors(tmp_path / "theirs"), open_tensors(tmp_path / "again")
@@ -61,29 +61,29 @@ def test_bfloat16_stays_as_it_is(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_commands(tmp_path, command):
+def test_the_commands(tmp_path, command, here):
     write_folder(tmp_path / "theirs", tie_embeddings=True)
     done = command("convert.py", "from-hf", "theirs", "run")
     assert (done.returncode, done.stdout, done.stderr) == (0, "run\n", "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "theirs"]
     arguments = ("sample.py", "--ckpt", "run", "--prompt", "The", "--max_new_tokens", "5", "--json")
-    sampled = command(*arguments)
+    sampled = here(*arguments)
     assert sampled.returncode == 0 and json.loads(sampled.stdout)["prompt"] == "The"
     done = command("convert.py", "to-hf", "run", "again")
     assert done.returncode == 0, done.stderr
     files = {path.name for path in (tmp_path / "again").iterdir()}
     assert files >= {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     # A second time, from what was written: the same text.
-    assert command("convert.py", "from-hf", "again", "rerun").returncode == 0
-    again = command(*(argument if argument != "run" else "rerun" for argument in arguments))
+    assert here("convert.py", "from-hf", "again", "rerun").returncode == 0
+    again = here(*(argument if argument != "run" else "rerun" for argument in arguments))
     assert json.loads(again.stdout) == json.loads(sampled.stdout)
-    refused = command("convert.py", "from-hf", "theirs", "run")
+    refused = here("convert.py", "from-hf", "theirs", "run")
     assert (
         refused.returncode == 1 and refused.stderr.startswith("convert.py: ") and "is there already" in refused.stderr
     )
-    refused = command("convert.py", "to-hf", "theirs", "other")
+    refused = here("convert.py", "to-hf", "theirs", "other")
     assert refused.returncode == 1 and refused.stderr.count("\n") == 1 and not (tmp_path / "other").exists()
-    trained = command(
+    trained = here(
         "train.py", "--config", "run/config.json", "--workdir", "run", "--config.training.num_steps=2",
         "--config.data.sequence_length=16", "--config.data.train=builtin:chat", "--config.training.sample_tokens=2",
     )  # fmt: skip

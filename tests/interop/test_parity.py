@@ -1,5 +1,7 @@
 """Every family against transformers: layers, logits, loss, gradients, and the same tensors there and back."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -129,7 +131,8 @@ def test_every_layer_is_compared_whatever_else_the_model_has(tmp_path, name, cap
     published = look_through(tmp_path)
     config = published.config
     capfd.readouterr()
-    said = [each.name for each in compare(tmp_path, read_params(published), config, None, lambda line: None)]
+    half = dataclasses.replace(config, dtype="bfloat16")  # as a run's is on an accelerator; float32 is what is compared
+    said = [each.name for each in compare(tmp_path, read_params(published), half, None, lambda line: None)]
     layers = [f"encoder layer {layer}" for layer in range(1, config.encoder_layers + 1)]
     layers += [f"decoder layer {layer}" for layer in range(1, config.decoder_layers + 1)]
     assert said[: len(layers)] == layers and ("logits" in said) == (config.head != "none")

@@ -10,7 +10,7 @@ from common.errors import UserError
 from data.hf_tokenizer import HfTokenizer
 from data.tokenizer import TokenizerConfig, train
 from data.tokenizer_files import read_tokenizer
-from generation.completion import encode_prompts
+from generation.encoding import encode_prompts
 from interop.export_tokenizer import export_tokenizer
 from model import TransformerConfig
 from tests.interop.folders import TEXT, write_folder
@@ -64,7 +64,7 @@ SPECIALS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", SPECIALS)
-def test_a_sentencepiece_model_alone_is_enough_to_sample(tmp_path, command, family):
+def test_a_sentencepiece_model_alone_is_enough_to_sample(tmp_path, here, family):
     name, how = SPECIALS[family]
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -80,9 +80,9 @@ def test_a_sentencepiece_model_alone_is_enough_to_sample(tmp_path, command, fami
     for file in ("vocab.json", "merges.txt"):
         (tmp_path / "theirs" / file).unlink()
     (tmp_path / "theirs" / name).write_bytes(model.getvalue())
-    assert command("convert.py", "from-hf", "theirs", "run").returncode == 0
+    assert here("convert.py", "from-hf", "theirs", "run").returncode == 0
     prompt = "The <extra_id_0> fox" if family == "t5" else "The fox"
-    done = command("sample.py", "--ckpt", "run", "--prompt", prompt, "--max_new_tokens", "5", "--json")
+    done = here("sample.py", "--ckpt", "run", "--prompt", prompt, "--max_new_tokens", "5", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["prompt"] == prompt, done.stderr
 
 

@@ -48,7 +48,7 @@ def test_logits_equal_numpy(network):
 def test_a_head_of_classes_reads_the_last_hidden_vectors_or_bert_s_summary_of_them(pooler):
     config = dataclasses.replace(NETWORKS["bert"], head="classes", num_classes=5, pooler=pooler)
     params = random_params(abstract_params(config))
-    output = Transformer(config).apply({"params": float32(params)}, Tokens(TOKENS, POSITIONS, SEGMENTS))
+    output = jax.jit(Transformer(config).apply)({"params": float32(params)}, Tokens(TOKENS, POSITIONS, SEGMENTS))
     hidden = np.asarray(output.hidden_BTD, np.float64)
     if pooler:
         hidden = np.tanh(hidden @ params["pooler"]["kernel"] + params["pooler"]["bias"])

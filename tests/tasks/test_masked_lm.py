@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -80,6 +82,13 @@ def test_words_are_hidden_whole(tokenizer):
             start = text.index(word)
             assert shown[start : start + len(word)] in (word, "_" * len(word)), shown
     assert len(tokenizer.encode("unbelievable")) > 1, "the word is more than one piece"
+
+
+def test_scripts_without_spaces_have_no_words_to_hide_whole():
+    """Kana and Thai, as Chinese; a vowel sign of Devanagari belongs to its word."""
+    pieces = ["a", "か", "ไ", "天", "क", "ि", "7", "。"]
+    ends, begins = continues_word(SimpleNamespace(vocab_size=len(pieces), piece=pieces.__getitem__))
+    assert ends.tolist() == begins.tolist() == [True, False, False, False, True, True, False, False]
 
 
 def test_the_bytes_of_a_character_belong_together(tokenizer):

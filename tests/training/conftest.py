@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.processes import FAST_COMPILATION
+from tests.conftest import COMPILED_IN_FULL
 
 ROOT = Path(__file__).parent.parent.parent
 WORDS = (
@@ -86,6 +86,13 @@ def run_config(overrides):
         return build_config(settings, 24)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def no_picture(monkeypatch):
+    """Drawing the losses, and timing a matrix product, take longer than such a run; tests of their own look at them."""
+    monkeypatch.setattr("training.loop.plot_losses", lambda metrics, picture, title: picture.touch())
+    monkeypatch.setattr("training.loop.peak_flops", lambda: (1e11, "measured"))
 
 
 class Said:
@@ -199,22 +206,8 @@ class TrainProcess:
         return self.process.wait(timeout)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory) -> dict[str, str]:
-    """Variables that let processes share what they compile; the tests in this process do, too."""
-    import jax
-
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled_here")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    return {
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
-    }
-
-
 @pytest.fixture
-def start(overrides, compilation_cache, tmp_path):
+def start(overrides, tmp_path):
     """`start(workdir, env={}, devices=1, script=..., **changes)`: begins the small run as a user would; a TrainProcess.
 
     `cache=False`: compiled in full, and anew.
@@ -225,8 +218,8 @@ def start(overrides, compilation_cache, tmp_path):
         settings = overrides(**changes)
         command = [sys.executable, *script, "--config", str(ROOT / "configs/tiny.py"), "--workdir", str(workdir)]
         command += [f"--config.{key}={value}" for key, value in settings.items()]
-        flags = f"--xla_force_host_platform_device_count={devices}" + (FAST_COMPILATION if cache else "")
-        environment = os.environ | {"XLA_FLAGS": flags} | (compilation_cache if cache else {}) | (env or {})
+        flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        environment = os.environ | flags | ({} if cache else COMPILED_IN_FULL) | (env or {})
         log = tmp_path / f"process{len(started)}.log"
         started.append(TrainProcess(command, environment, log, tmp_path))
         return started[-1]

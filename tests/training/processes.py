@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-FAST_COMPILATION = " --xla_backend_optimization_level=0"
 # Many short steps, with evaluations and saves among them.
 LONG = {"training__num_steps": 40, "training__eval_every": 8, "training__checkpoint_every": 4}
 

@@ -64,9 +64,9 @@ def test_worked_by_hand():
     """From 1, then 2, 3 and, much later, 5: the share of what was is 2/11, then 3/12, then 0.9."""
     average, second = begin_average({"w": jnp.float32(1)}, True), 5 / 11 + 9 / 4
     for step, value, expected in ((1, 2, 20 / 11), (2, 3, second), (1000, 5, 0.9 * second + 0.5)):
-        average = add_to_average(average, {"w": jnp.float32(value)}, jnp.int32(step), 0.9)
+        average = add_to_average(average, {"w": jnp.float32(value)}, jnp.int32(step), 0.9, True)
         assert float(average["w"]) == pytest.approx(expected, rel=1e-6)
-    assert begin_average({"w": jnp.float32(1)}, False) == {} == add_to_average({}, {"w": 1.0}, jnp.int32(1), 0.0)
+    assert begin_average({"w": jnp.float32(1)}, False) == {} == add_to_average({}, {"w": 1.0}, jnp.int32(1), 0.0, True)
 
 
 def test_what_a_run_averages_is_validated_and_read(whole, states, begin, tmp_path):

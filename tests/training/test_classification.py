@@ -61,7 +61,7 @@ def test_it_learns_and_its_folder_knows_the_classes(run):
     first, last = valid_lines(run)
     assert last["loss"] < first["loss"] and last["accuracy"] > 0.9 and last["macro_f1"] > 0.9
     assert "perplexity" not in last and RunFolder(run).classes() == ("bird", "cat", "dog")
-    assert load_model(str(run), pytest.fail).config.num_classes == 3
+    assert load_model(str(run), pytest.fail).run.model.num_classes == 3
 
 
 def test_evaluation_is_the_loops_and_scikit_learns(run, tmp_path, capsys):
@@ -252,7 +252,7 @@ def test_lines_and_a_terminal(run, command, tmp_path):
 def test_it_writes_no_text_and_is_not_exported(run, tmp_path):
     model = load_model(str(run), pytest.fail)
     with pytest.raises(ConfigError, match="gives labels, and writes no text"):
-        complete(model.params, model.config, model.tokenizer, ["the"], GenerationConfig(max_new_tokens=1), 0)
+        complete(model.params, model.run.model, model.tokenizer, ["the"], GenerationConfig(max_new_tokens=1), 0)
     with pytest.raises(UserError, match="tells classes apart; only networks that give tokens are exported"):
         export_published(str(run), tmp_path, 1 << 30, pytest.fail)
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.training.processes import FAST_COMPILATION, FORKS, LONG, after, finish, train_here
+from tests.training.processes import FORKS, LONG, after, finish, train_here
 from training.checkpoints import Checkpoints
 from training.metrics_writer import read_metrics
 
@@ -126,12 +126,12 @@ def test_killed_twenty_times(start, run, uninterrupted):
 
 
 @pytest.mark.slow
-def test_killed_two_hundred_times(run, start, overrides, compilation_cache, uninterrupted, tmp_path):
+def test_killed_two_hundred_times(run, start, overrides, uninterrupted, tmp_path):
     """Whenever it happens, from its first line on; half of them as soon as a checkpoint is being written."""
     changes = LONG | {"training__num_steps": 1500, "training__checkpoint_every": 5, "training__eval_every": 100}
     arguments = ["--config", "configs/tiny.py", "--workdir", str(run)]
     arguments += [f"--config.{key}={value}" for key, value in overrides(**changes).items()]
-    environment = compilation_cache | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1" + FAST_COMPILATION}
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
     draw, newest, torn = random.Random(0), [], 0
     for attempt in range(200):
         log = tmp_path / f"attempt{attempt}.log"

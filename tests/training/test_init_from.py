@@ -58,7 +58,7 @@ def test_it_starts_where_the_other_run_ended_on_other_text(begin, parent, other_
 
     assert trainer.train() == 0
     trained = load_model(str(trainer.folder.path), pytest.fail)
-    assert trained.config.num_heads == 4 and trained.step == 6
+    assert trained.run.model.num_heads == 4 and trained.step == 6
 
 
 def test_its_folder_alone_is_enough_to_resume(begin, parent, tmp_path, said):
@@ -102,7 +102,7 @@ def test_a_prefix_lm_of_a_causal_one(begin, parent):
 
 
 def test_what_is_new_is_at_random_and_what_is_of_no_use_is_skipped(begin, parent, said):
-    config = load_model(str(parent), pytest.fail).config
+    config = load_model(str(parent), pytest.fail).run.model
     wider = dataclasses.replace(config, qk_norm=True, tie_embeddings=False, decoder_layers=2)
     given = read_init(str(parent), wider, ONE_DEVICE, said.say)
     assert "head" not in given

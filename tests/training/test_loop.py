@@ -12,7 +12,9 @@ import pytest
 from common.errors import ConfigError, UserError
 from data.corpus import mixture
 from training.checkpoints import Checkpoints
+from training.hardware import peak_flops
 from training.metrics_writer import read_metrics
+from training.plot import plot_losses
 
 
 def train(trainer):
@@ -50,7 +52,9 @@ def whole(runs, make_trainer):
     return runs["whole"]
 
 
-def test_a_run_leaves_what_it_promises(make_trainer, said):
+def test_a_run_leaves_what_it_promises(make_trainer, said, monkeypatch):
+    monkeypatch.setattr("training.loop.plot_losses", plot_losses)
+    monkeypatch.setattr("training.loop.peak_flops", peak_flops)
     trainer = make_trainer(training__tensorboard=True)
     status, state = train(trainer)
     assert status == 0 and int(state.step) == 6
@@ -146,7 +150,7 @@ def test_no_more_rows_at_once_than_a_microbatch(make_trainer):
 
 
 def test_reports_and_checkpoints_do_not_change_what_is_learned(make_trainer, whole):
-    """What `training.config.HARMLESS` says of how often to log, evaluate and save."""
+    """What `training.changes.HARMLESS` says of how often to log, evaluate and save."""
     trainer = make_trainer(training__log_every=4, training__eval_every=4, training__checkpoint_every=2)
     _, state = train(trainer)
     assert bits(state) == whole[1]

@@ -41,7 +41,6 @@ def losses(run):
 @pytest.mark.parametrize(
     ("count", "mesh"),
     [
-        (2, {"mesh__data": -1}),
         (2, {"mesh__data": 1, "mesh__fsdp": 2, "mesh__tensor": 2}),
         (4, {"mesh__data": 2, "mesh__fsdp": 2}),
     ],

@@ -58,8 +58,8 @@ def test_one_text_is_as_generation_scores_it(run, tmp_path):
     measured = measure(run, valid=[str(tmp_path / "one.txt")])
     model = load_model(str(run), pytest.fail)
     tokens, end = model.tokenizer.encode(text), model.tokenizer.end_of_text
-    scored = score_text(model.params, model.config, model.tokenizer, text).logprobs
-    (whole,) = score(model.params, model.config, [[end]], [[*tokens, end]])
+    scored = score_text(model.params, model.run.model, model.tokenizer, text).logprobs
+    (whole,) = score(model.params, model.run.model, [[end]], [[*tokens, end]])
     np.testing.assert_allclose(whole[:-1], scored, atol=1e-5)
     assert measured.metrics["loss"] == pytest.approx(-whole.mean(), rel=1e-5)
     assert (measured.metrics["tokens"], measured.metrics["bytes"], measured.metrics["documents"]) == (23, 22, 1)

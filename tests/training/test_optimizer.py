@@ -61,12 +61,15 @@ def test_schedules_at_the_edges(name, warmup):
         assert rates[0] == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("fraction, falling", [(0.0, 0), (0.25, 5), (1.0, 20)])
-def test_wsd_decays_over_its_share(fraction, falling):
-    config = dataclasses.replace(CONFIG, schedule="wsd", warmup_steps=0, decay_fraction=fraction)
+@pytest.mark.parametrize(
+    "warmup, fraction, falling", [(0, 0.0, 0), (0, 0.25, 5), (0, 1.0, 20), (8, 0.5, 10), (8, 0.9, 12)]
+)
+def test_wsd_decays_over_its_share(warmup, fraction, falling):
+    """Down to its end, however long the warm-up."""
+    config = dataclasses.replace(CONFIG, schedule="wsd", warmup_steps=warmup, decay_fraction=fraction)
     rates = np.array([make_schedule(config, num_steps=20)(step) for step in range(21)])
     assert (np.diff(rates) < 0).sum() == falling
-    assert rates[0] == pytest.approx(0.1) and rates[20] == pytest.approx(0.01 if falling else 0.1)
+    assert rates[max(0, warmup - 1)] == pytest.approx(0.1) and rates[20] == pytest.approx(0.01 if falling else 0.1)
 
 
 def test_decay_by_name():

@@ -103,21 +103,21 @@ def test_asking_gives_what_evaluation_measures(run, shared, tmp_path):
     for length, stride in ((64, None), (32, 8)):
         measured = measure(run, valid=[str(shared / "new.jsonl")], sequence_length=length, window_stride=stride)
         for row, expected in zip(rows, measured.predictions, strict=False):
-            finder = Finder(model.params, model.config, model.tokenizer, row["context"], length, stride)
+            finder = Finder(model.params, model.run.model, model.tokenizer, row["context"], length, stride)
             (answer,) = finder.answer([finder.prepare("how big")[0]])
             assert (answer.question, answer.text) == ("how big", expected["prediction"])
             assert answer.probability == pytest.approx(expected["probability"], abs=1e-3)
 
 
-def test_a_run_answers_on_the_command_line(run, command, tmp_path):
+def test_a_run_answers_on_the_command_line(run, here, tmp_path):
     (tmp_path / "text.txt").write_text("the big dog 37 and the tree\n")
     flags = ("--ckpt", str(run), "--prompt", "how big", "--prompt", "how big", "--context")
-    done = command("sample.py", *flags, str(tmp_path / "text.txt"), "--json")
+    done = here("sample.py", *flags, str(tmp_path / "text.txt"), "--json")
     assert done.returncode == 0 and done.stderr == "", done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(lines) == 2 and lines[0] == lines[1]
     assert lines[0]["text"] == "37" and lines[0]["question"] == "how big" and lines[0]["probability"] > 0.5
-    done = command("sample.py", *flags, "the big dog and the tree")
+    done = here("sample.py", *flags, "the big dog and the tree")
     assert done.stdout.startswith("(no answer)    ") and done.stdout.count("%\n") == 2
 
 
@@ -160,7 +160,7 @@ def test_from_an_encoder_with_a_pooler(begin, source, said):
 def test_it_writes_no_text(run):
     model = load_model(str(run), pytest.fail)
     with pytest.raises(ConfigError, match="gives labels, and writes no text"):
-        complete(model.params, model.config, model.tokenizer, ["the"], GenerationConfig(max_new_tokens=1), 0)
+        complete(model.params, model.run.model, model.tokenizer, ["the"], GenerationConfig(max_new_tokens=1), 0)
     assert RunFolder(run).classes() == ()
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from common.errors import ConfigError, UserError
 from data.corpus import load_corpus
-from training.config import HARMLESS, RunConfig
+from training.changes import HARMLESS
+from training.config import RunConfig
 from training.run_folder import RunFolder
 from training.settings import flatten, load_settings
 

@@ -146,7 +146,7 @@ def test_a_user_types_the_source_alone(run, capsys):
     asking = make_asking("pairs", model.run.data, model.tokenizer)
     assert asking.prompt("abc") == "abc>"
     for as_json in (False, True):
-        Answers(split_layers(model.params), model.config, model.tokenizer, as_json=as_json, asking=asking).answer(
+        Answers(split_layers(model.params), model.run.model, model.tokenizer, as_json=as_json, asking=asking).answer(
             ["fed", "aab"], {"temperature": 0.0}
         )
     plain, *lines = capsys.readouterr().out.replace("---\n", "").split("\n{", 1)

@@ -181,7 +181,7 @@ def test_what_it_cannot_do_is_refused(make_trainer):
 
 
 @pytest.mark.slow
-def test_the_command_trains_exports_and_names_the_nearest(command, tmp_path):
+def test_the_command_trains_exports_and_names_the_nearest(command, here, tmp_path):
     (tmp_path / "text.txt").write_text("\n".join(f"{kind}" for kind in KINDS * 50), encoding="utf-8")
     shared = ["--config", str(ROOT / "configs/word2vec.py"), "--workdir", "run", "--config.data.train=text.txt"]
     shared += ["--config.training.num_steps=20", "--config.training.batch_size=32", "--config.words.subsample=1.0"]
@@ -191,11 +191,11 @@ def test_the_command_trains_exports_and_names_the_nearest(command, tmp_path):
     assert {"config.json", "data.json", "vocabulary.txt", "checkpoints", "metrics.jsonl"} <= {
         path.name for path in (tmp_path / "run").iterdir()
     }
-    assert command("word_vectors.py", "export", "run", "vectors.txt").stdout == "vectors.txt\n"
+    assert here("word_vectors.py", "export", "run", "vectors.txt").stdout == "vectors.txt\n"
     keyed = KeyedVectors.load_word2vec_format(str(tmp_path / "vectors.txt"))
     assert keyed.vectors.shape == (16, 160)
-    near = command("word_vectors.py", "nearest", "run", "老师", "cat", "--count", "3").stdout
-    assert near == command("word_vectors.py", "nearest", "vectors.txt", "老师", "cat", "--count", "3").stdout
+    near = here("word_vectors.py", "nearest", "run", "老师", "cat", "--count", "3").stdout
+    assert near == here("word_vectors.py", "nearest", "vectors.txt", "老师", "cat", "--count", "3").stdout
     assert near.splitlines()[1].startswith(f"cat: {keyed.most_similar('cat')[0][0]} ")
     for arguments, status, message in [
         (["nearest", "run", "cats"], 1, "there is no vector for 'cats' (did you mean 'cat'?)"),
@@ -204,7 +204,7 @@ def test_the_command_trains_exports_and_names_the_nearest(command, tmp_path):
         (["train", *shared, "more"], 2, "unknown argument 'more'"),
         (["export", "nowhere", "f"], 1, "there is no "),
     ]:
-        failed = command("word_vectors.py", *arguments)
+        failed = here("word_vectors.py", *arguments)
         assert failed.returncode == status and message in failed.stderr and failed.stderr.count("\n") == 1, (
             failed.stderr
         )

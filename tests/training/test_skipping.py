@@ -10,7 +10,9 @@ import optax
 import pytest
 
 from tests.training.test_optimizer import CONFIG
+from tests.training.test_step import LOSS, MODEL, ONE, SGD, TASK, ragged_batch
 from training.optimizer import OPTIMIZERS, make_optimizer
+from training.step import init_state, make_train_step
 
 PARAMS = {"kernel": jnp.linspace(-1.0, 1.0, 32 * 40).reshape(32, 40), "bias": jnp.ones(3)}
 
@@ -51,3 +53,18 @@ def test_infinity_skips_only_what_is_not_finite():
 def test_without_bad_gradients_it_is_the_same_to_the_bit():
     plain, guarded = (follow([0.01, 0.02, -0.01], skip_above=above) for above in (0.0, 10.0))
     jax.tree.map(np.testing.assert_array_equal, plain, guarded)
+
+
+def test_a_skipped_step_leaves_the_average_as_it_was():
+    """Of one batch, whose gradient's norm is above one limit and below another."""
+    optimizer, averages = make_optimizer(dataclasses.replace(SGD, learning_rate=0.1), 10), {}
+    state = jax.jit(lambda: init_state(MODEL, optimizer, 0, ema_decay=0.9))()
+    apart = dataclasses.replace(state, average=jax.tree.map(lambda leaf: leaf + 1, state.params))
+    for above in (1e-3, 1e3):
+        skipping = make_optimizer(dataclasses.replace(SGD, learning_rate=0.1, skip_above=above), 10)
+        step = make_train_step(MODEL, TASK, LOSS, skipping, 1, ONE, ema_decay=0.9, skip_above=above)
+        after, metrics = jax.jit(step)(apart, ragged_batch())
+        assert 1e-3 < metrics["grad_norm"] < 1e3 and int(after.step) == 1
+        averages[above] = after.average
+    jax.tree.map(np.testing.assert_array_equal, averages[1e-3], apart.average)
+    assert all(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x != y).all()), averages[1e3], apart.average)))

@@ -41,7 +41,7 @@ def test_load_model(saved):
     path, config, params = saved
     for place, step in ((path, 2), (path / "checkpoints", 2), (path / "checkpoints" / "1", 1)):
         model = load_model(str(place), pytest.fail)
-        assert model.step == step and model.config == config.model
+        assert model.step == step and model.run.model == config.model
         assert model.tokenizer.decode(model.tokenizer.encode("the cat")) == "the cat"
         jax.tree.map(np.testing.assert_array_equal, model.params, params[step])
 
