@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -86,15 +87,19 @@ def new_folder(path: Path) -> Iterator[Path]:
     refuse_existing(path)
     try:
         made = make_folder(path.parent)
-        temporary, lock = _unfinished_folder(path)
-        UNFINISHED[temporary] = made
+        prefix = f".{path.name}.unfinished-"
+        temporary = path.parent / f"{prefix}{secrets.token_hex(8)}"
+        UNFINISHED[temporary] = made  # before it is there: a signal may come at any moment
         try:
-            yield temporary
-            os.chmod(temporary, 0o755)
-            os.rename(temporary, path)
+            lock = _begin(temporary, prefix)
+            try:
+                yield temporary
+                os.chmod(temporary, 0o755)
+                os.rename(temporary, path)
+            finally:
+                os.close(lock)
         finally:
             remove_unfinished(temporary)
-            os.close(lock)
     except UserError:
         raise
     except Exception as error:
@@ -126,22 +131,21 @@ def _is_full(error: BaseException | None) -> bool:
     )
 
 
-def _unfinished_folder(path: Path) -> tuple[Path, int]:
-    """A new folder beside `path`, and the open file that locks it. Those that killed processes left there are removed."""
-    prefix = f".{path.name}.unfinished-"
-    parent = os.open(path.parent, os.O_RDONLY)
+def _begin(folder: Path, prefix: str) -> int:
+    """Makes the folder; the open file that locks it. Those of this prefix that killed processes left beside it are removed."""
+    parent = os.open(folder.parent, os.O_RDONLY)
     try:
         if _lock(parent, wait=True):  # or else another process might find ours before it is locked
-            for other in path.parent.iterdir():
+            for other in folder.parent.iterdir():
                 if other.name.startswith(prefix) and other.is_dir():
                     abandoned = os.open(other, os.O_RDONLY)
                     if _lock(abandoned, wait=False):
                         shutil.rmtree(other, ignore_errors=True)
                     os.close(abandoned)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=prefix))
-        lock = os.open(temporary, os.O_RDONLY)
+        folder.mkdir(mode=0o700)
+        lock = os.open(folder, os.O_RDONLY)
         _lock(lock, wait=False)
-        return temporary, lock
+        return lock
     finally:
         os.close(parent)
 

@@ -11,6 +11,7 @@ import sys
 import pytest
 from safetensors import SafetensorError
 
+from common import files
 from common.errors import UserError
 from common.files import Digest, digest, new_folder, to_json
 from tests.conftest import ROOT
@@ -134,3 +135,10 @@ def test_what_is_no_number_is_null_in_json():
         "steps": 2,
         "none": None,
     }
+
+
+def test_a_signal_between_the_making_of_a_folder_and_its_lock_leaves_none(monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "_lock", lambda descriptor, wait: wait or signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "made" / "run"):
+        pass
+    assert not list(tmp_path.iterdir())
