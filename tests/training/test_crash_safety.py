@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.training.processes import FORKS, LONG, after, finish, train_here
+from tests.training.processes import FORKS, LONG, ROOT, after, finish, train_here
 from training.checkpoints import Checkpoints
 from training.metrics_writer import read_metrics
 
@@ -128,8 +128,9 @@ def test_killed_twenty_times(start, run, uninterrupted):
 @pytest.mark.slow
 def test_killed_two_hundred_times(run, start, overrides, uninterrupted, tmp_path):
     """Whenever it happens, from its first line on; half of them as soon as a checkpoint is being written."""
-    changes = LONG | {"training__num_steps": 1500, "training__checkpoint_every": 5, "training__eval_every": 100}
-    arguments = ["--config", "configs/tiny.py", "--workdir", str(run)]
+    changes = {"training__num_steps": 10**6, "training__checkpoint_every": 5, "training__eval_every": 100}
+    changes["optimizer__schedule"] = "constant"  # so that the run may end where it has come to
+    arguments = ["--config", str(ROOT / "configs/tiny.py"), "--workdir", str(run)]
     arguments += [f"--config.{key}={value}" for key, value in overrides(**changes).items()]
     environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
     draw, newest, torn = random.Random(0), [], 0
@@ -153,6 +154,7 @@ def test_killed_two_hundred_times(run, start, overrides, uninterrupted, tmp_path
         torn += saving(run)()
         newest.append(max((int(path.name) for path in run.glob("checkpoints/*") if path.name.isdigit()), default=0))
     assert newest == sorted(newest) and len(set(newest)) > 50 and torn > 20, (newest, torn)
+    changes["training__num_steps"] = newest[-1] + 10
     finish(start, **changes)
     assert outcome(run) == uninterrupted(**changes)
 
