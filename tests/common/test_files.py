@@ -138,7 +138,12 @@ def test_what_is_no_number_is_null_in_json():
 
 
 def test_a_signal_between_the_making_of_a_folder_and_its_lock_leaves_none(monkeypatch, tmp_path):
-    monkeypatch.setattr(files, "_lock", lambda descriptor, wait: wait or signal.raise_signal(signal.SIGINT))
+    def lock(descriptor, wait):
+        if not wait:
+            raise KeyboardInterrupt
+        return True
+
+    monkeypatch.setattr(files, "_lock", lock)
     with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "made" / "run"):
         pass
     assert not list(tmp_path.iterdir())
