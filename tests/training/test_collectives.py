@@ -8,10 +8,9 @@ import pytest
 import training.step
 from model import TransformerConfig
 from model.parameters import abstract_params, by_path
-from tasks import TASKS
-from training.optimizer import make_optimizer
-from training.sharding import MeshConfig, batch_divisor, logical_axes, make_mesh, put_batch
-from training.step import abstract_state, compile_train_step, make_train_step
+from tests.training.steps import step_and_arguments
+from training.sharding import MeshConfig, batch_divisor, logical_axes, make_mesh
+from training.step import compile_train_step
 
 ROWS, LENGTH, LAYERS, VOCABULARY, WIDTH = 16, 24, 3, 416, 64
 NETWORKS = {"causal_lm": (0, LAYERS), "masked_lm": (LAYERS, 0), "span_corruption": (LAYERS, LAYERS)}
@@ -43,15 +42,10 @@ def make_model(task):
 
 def collectives(task, sizes, run_config):
     """Of each collective of the compiled step its kind, the elements of its result, and the shape."""
-    mesh, config, model = make_mesh(MeshConfig(*sizes)), run_config(), make_model(task)
-    ids = np.zeros((ROWS, LENGTH), np.int32)
-    sides = ["", "encoder_"] if task == "span_corruption" else [""]
-    batch = {side + name: ids for side in sides for name in ("inputs", "positions", "segment_ids")}
-    batch |= {"targets": ids, "weights": np.ones((ROWS, LENGTH), np.float32)}
-    optimizer = make_optimizer(config.optimizer, 10)
-    step = make_train_step(model, TASKS[task], config.loss, optimizer, 1, mesh)
-    state = abstract_state(model, optimizer, 0, mesh)
-    program = compile_train_step(step, state, put_batch(mesh, batch, ROWS)).as_text()
+    mesh = make_mesh(MeshConfig(*sizes))
+    program = compile_train_step(
+        *step_and_arguments(make_model(task), task, ROWS, LENGTH, mesh, run_config())
+    ).as_text()
     for results, kind in re.findall(rf"= (.*?) ({KINDS})(?:-start)?\(", program):
         for dims in re.findall(r"\[([\d,]*)\]", results):
             shape = tuple(int(size) for size in dims.split(",") if size)

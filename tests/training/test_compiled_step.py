@@ -3,14 +3,12 @@
 import re
 
 import jax
-import numpy as np
 import pytest
 
 from model import TransformerConfig
-from tasks import TASKS
-from training.optimizer import make_optimizer
-from training.sharding import MeshConfig, make_mesh, put_batch
-from training.step import abstract_state, compile_train_step, make_train_step
+from tests.training.steps import step_and_arguments
+from training.sharding import MeshConfig, make_mesh
+from training.step import compile_train_step
 
 ROWS, LENGTH = 4, 16
 NETWORKS = {
@@ -24,15 +22,8 @@ WITH_HOST = r"callback|infeed|outfeed|stablehlo\.(send|recv)"
 @pytest.fixture(params=NETWORKS)
 def step(request, run_config):
     """A task's step in bfloat16, with the abstract state and batch that it takes."""
-    config, mesh = run_config(), make_mesh(MeshConfig(1, 1, 1))
     model = TransformerConfig(97, LENGTH, 32, 4, dtype="bfloat16", **NETWORKS[request.param])
-    optimizer = make_optimizer(config.optimizer, 10)
-    ids = np.zeros((ROWS, LENGTH), np.int32)
-    sides = ["", "encoder_"] if request.param == "span_corruption" else [""]
-    batch = {side + name: ids for side in sides for name in ("inputs", "positions", "segment_ids")}
-    batch |= {"targets": ids, "weights": np.ones((ROWS, LENGTH), np.float32)}
-    train_step = make_train_step(model, TASKS[request.param], config.loss, optimizer, 1, mesh)
-    return train_step, abstract_state(model, optimizer, 0, mesh), put_batch(mesh, batch, ROWS)
+    return step_and_arguments(model, request.param, ROWS, LENGTH, make_mesh(MeshConfig(1, 1, 1)), run_config())
 
 
 def test_dense_layers_multiply_bfloat16_alone(step):

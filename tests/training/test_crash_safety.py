@@ -33,18 +33,21 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
+def newest_step(folder):
+    """That of the newest checkpoint; 0 where there is none."""
+    return max((int(path.name) for path in folder.glob("checkpoints/*") if path.name.isdigit()), default=0)
+
+
 def outcome(folder):
     """Losses by (step, split), and the bits of what the newest checkpoint holds."""
     losses = {(line["step"], line["split"]): line["loss"] for line in read_metrics(folder / "metrics.jsonl")}
-    newest = max(
-        (path for path in (folder / "checkpoints").iterdir() if path.name.isdigit()), key=lambda p: int(p.name)
-    )
+    newest = newest_step(folder)
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
-    state = checkpoints._manager.restore(int(newest.name))
+    state = checkpoints._manager.restore(newest)
     arrays = {
         item: [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(state[item])] for item in ("params", "state")
     }
-    assert int(newest.name) == max(step for step, _ in losses)
+    assert newest == max(step for step, _ in losses)
     return losses, arrays
 
 
@@ -113,7 +116,7 @@ def test_killed_twenty_times(start, run, uninterrupted):
         assert process.process.poll() is None, process.stderr
         process.send(signal.SIGKILL)
         process.wait()
-        newest.append(max((int(path.name) for path in run.glob("checkpoints/*") if path.name.isdigit()), default=0))
+        newest.append(newest_step(run))
     assert len(newest) == 20 and newest == sorted(newest) and len(set(newest)) > 10  # it went on in between
     finish(start, cache=False, **changes)
     assert outcome(run) == uninterrupted(cache=False, **changes)
@@ -152,7 +155,7 @@ def test_killed_two_hundred_times(run, start, overrides, uninterrupted, tmp_path
         process.join()
         assert process.exitcode == KILLED
         torn += saving(run)()
-        newest.append(max((int(path.name) for path in run.glob("checkpoints/*") if path.name.isdigit()), default=0))
+        newest.append(newest_step(run))
     assert newest == sorted(newest) and len(set(newest)) > 50 and torn > 20, (newest, torn)
     changes["training__num_steps"] = newest[-1] + 10
     finish(start, **changes)
