@@ -7,9 +7,10 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from common.configs import CONFIGS, flatten
 from common.errors import ConfigError, UserError, nearest
 from common.files import remove_unfinished
 from common.work_folder import leave_work
@@ -93,8 +94,8 @@ def read_overrides(arguments: Sequence[str], config: str | None, flags: Iterable
             raise ConfigError(f"unknown argument {argument!r}; did you mean --config {argument}?")
         if not argument.startswith("--config."):
             name = argument.lstrip("-").partition("=")[0].replace("-", "_")
-            names = [f"--{each}" for each in (*flags, *_base_keys())] if argument.startswith("-") else []
-            meant = nearest(name, names)
+            names = [*flags, *(f"config.{key}" for key in _base_keys())] if argument.startswith("-") else []
+            meant = nearest(name, [f"--{each}" for each in names])
             raise ConfigError(
                 f"unknown argument {argument!r}{meant}; settings are changed by --config.SECTION.KEY=VALUE"
             )
@@ -106,15 +107,9 @@ def read_overrides(arguments: Sequence[str], config: str | None, flags: Iterable
     return overrides
 
 
-def _base_keys() -> Iterator[str]:
-    """config.SECTION.KEY of all that configs/base.py sets."""
-
-    def walk(section: Mapping, prefix: str) -> Iterator[str]:
-        for name, value in section.items():
-            yield from walk(value, f"{prefix}.{name}") if isinstance(value, Mapping) else [f"{prefix}.{name}"]
-
-    base = Path(__file__).parent.parent / "configs" / "base.py"
-    return walk(runpy.run_path(str(base))["get_config"]().to_dict(), "config")
+def _base_keys() -> Iterable[str]:
+    """SECTION.KEY of all that configs/base.py sets."""
+    return flatten(runpy.run_path(str(CONFIGS / "base.py"))["get_config"]().to_dict())
 
 
 def _leave(number: int, _) -> None:

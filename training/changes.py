@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from common.configs import flatten
 from data.sources import split_sources
-from training.config import Settings, flatten
+from training.config import Settings
 
 # A change to one of these does not change what a run computes, only what it reports, keeps, or how it is laid out.
 HARMLESS = (

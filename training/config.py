@@ -5,12 +5,12 @@ This is the only place where settings are checked: after it, every key is there,
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
+from common.configs import CONFIGS
 from common.errors import ConfigError, check_choice, check_type, nearest, require
 from data.config import DataConfig
 from data.sources import split_sources
@@ -156,26 +156,12 @@ class RunConfig:
 
 def require_task(name: str) -> None:
     """Raises ConfigError where no task has this name; of what a config for fine-tuning is called after, it names that."""
-    config = f"configs/finetune/{name}.py"
-    its_own = name not in TASKS and name.isidentifier() and (Path(__file__).parent.parent / config).is_file()
-    require(not its_own, f"task={name!r} is not known; --config {config} has what learns it")
+    its_own = name not in TASKS and name.isidentifier() and (CONFIGS / "finetune" / f"{name}.py").is_file()
+    require(not its_own, f"task={name!r} is not known; --config configs/finetune/{name}.py has what learns it")
     check_choice(TASKS, name, "task")
 
 
 SECTIONS = {field.name: field.type for field in dataclasses.fields(RunConfig)}
-
-
-def flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted key."""
-
-    def walk(section: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-        for name, value in section.items():
-            if isinstance(value, Mapping):
-                yield from walk(value, f"{prefix}{name}.")
-            else:
-                yield prefix + name, value
-
-    return dict(walk(settings, ""))
 
 
 def fill_in_defaults(stored: Settings, kind: type = RunConfig) -> Settings:

@@ -2,9 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from common.command import Parser, read_overrides
+from common.configs import CONFIGS
 from common.errors import require
 
 DEFAULT_MFU = 0.4
@@ -21,8 +21,7 @@ def parse(arguments: Sequence[str], description: str) -> tuple[argparse.Namespac
         usage="train.py --config FILE [--workdir DIR] [--plan[=DEVICES] | --folds K] [--config.SECTION.KEY=VALUE ...]",
         description=description,
     )
-    folder = Path(__file__).parent.parent / "configs"
-    configs = ", ".join(str(file.relative_to(folder)) for file in sorted(folder.rglob("[!_]*.py")))
+    configs = ", ".join(str(file.relative_to(CONFIGS)) for file in sorted(CONFIGS.rglob("[!_]*.py")))
     parser.add_argument("--config", metavar="FILE", help=f"a config file, yours or one in configs/: {configs}")
     parser.add_argument(
         "--workdir",

@@ -24,6 +24,7 @@ from typing import Any
 
 import jax
 
+from common.configs import CONFIGS
 from common.errors import ConfigError, UserError, require
 from common.files import make_folder, read_json, remove_empty, write_whole
 from data.tokenizer import Tokenizer
@@ -31,14 +32,12 @@ from data.tokenizer_files import read_tokenizer
 from training.changes import harmful_changes
 from training.config import RunConfig, Settings, build_config, fill_in_defaults
 
-ROOT = Path(__file__).parent.parent
-
 
 def _how_made(path: Path) -> str:
     """What to do where a run's folder is missing: of one that a config of ours makes, run that."""
-    for config in (f"configs/{path.name}.py", f"configs/finetune/{path.name}.py"):
-        if path.parent.name == "runs" and (ROOT / config).is_file():
-            return f"`python train.py --config {config}` makes it; or give another run's folder"
+    for config in (f"{path.name}.py", f"finetune/{path.name}.py"):
+        if path.parent.name == "runs" and (CONFIGS / config).is_file():
+            return f"`python train.py --config configs/{config}` makes it; or give another run's folder"
     return "give a run's folder, such as runs/base"
 
 

@@ -13,10 +13,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from common.configs import CONFIGS, flatten
 from common.errors import ConfigError, UserError, nearest
-from training.config import Settings, fill_in_defaults, flatten
-
-CONFIGS = Path(__file__).parent.parent / "configs"
+from training.config import Settings, fill_in_defaults
 
 
 def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:

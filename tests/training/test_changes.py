@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from common.configs import flatten
 from tests.training.test_config import BASE, changed
 from training.changes import HARMLESS, harmful_changes
-from training.config import flatten
 
 
 def test_nothing_changed_is_no_harm():

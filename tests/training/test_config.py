@@ -8,11 +8,12 @@ from pathlib import Path
 import jax
 import pytest
 
+from common.configs import flatten
 from common.errors import ConfigError
 from tasks import TASKS
 from training.config import RunConfig, TrainingConfig, build_config
 from training.optimizer import make_optimizer
-from training.settings import flatten, load_settings
+from training.settings import load_settings
 from training.sharding import MeshConfig, batch_divisor, make_mesh
 from training.step import abstract_state
 

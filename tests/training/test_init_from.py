@@ -8,11 +8,11 @@ import jax
 import numpy as np
 import pytest
 
+from common.configs import flatten
 from common.errors import ConfigError, UserError
 from model.parameters import parameter_path
 from tests.training.conftest import make_text
 from tests.training.runs import left
-from training.config import flatten
 from training.init_from import read_init
 from training.trained_model import ONE_DEVICE, load_model
 

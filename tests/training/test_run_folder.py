@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from common.configs import flatten
 from common.errors import ConfigError, UserError
 from data.corpus import load_corpus
 from training.changes import HARMLESS
 from training.config import RunConfig
 from training.run_folder import RunFolder
-from training.settings import flatten, load_settings
+from training.settings import load_settings
 
 
 @pytest.fixture

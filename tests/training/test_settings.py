@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from common.configs import flatten
 from common.errors import ConfigError
 from configs import base
 from training.config import build_config
-from training.settings import flatten, load_settings
+from training.settings import load_settings
 
 ROOT = Path(__file__).parent.parent.parent
 BASE = ROOT / "configs/base.py"
