@@ -96,11 +96,10 @@ class RunFolder:
             yield
             return
         if self.path.is_dir() and self.settings() is None:
-            others = [
-                file.name
-                for file in self.path.iterdir()
-                if not file.name.startswith((".", "tokenizer", "data.json", "reference.npz"))
-            ]
+            ours = (".", "tokenizer", "data.json", "reference.npz")
+            if self.checkpoints.is_dir() and not any(self.checkpoints.iterdir()):
+                ours += ("checkpoints",)  # a run leaves it that is killed before it has begun
+            others = [file.name for file in self.path.iterdir() if not file.name.startswith(ours)]
             require(
                 not others,
                 f"--workdir: {self.path} is not a run's folder and holds other files, such as {min(others, default='')}; "

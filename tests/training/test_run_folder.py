@@ -227,6 +227,18 @@ def test_a_folder_with_files_of_others_is_refused_and_left_as_it_is(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["my_text.txt"]
 
 
+def test_what_a_run_killed_before_it_began_has_left_is_no_file_of_others(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.checkpoints.mkdir()
+    with folder.lock():
+        pass
+
+    (folder.checkpoints / "3").mkdir(parents=True)
+    with pytest.raises(UserError, match="holds other files, such as checkpoints"), folder.lock():
+        pass
+    assert (folder.checkpoints / "3").is_dir()
+
+
 def test_a_run_that_is_refused_leaves_no_folder_behind(tmp_path):
     folder = RunFolder(tmp_path / "runs" / "deep" / "mine")
     with pytest.raises(UserError), folder.lock():
