@@ -13,11 +13,10 @@ from data.config import DataConfig, require_defaults
 from data.corpus import Corpus, load_corpus
 from data.document import by_source
 from data.encoded import EncodedText, document_sizes, join_pieces
-from data.files import endings
 from data.folds import split_fold
 from data.forms import FORMS, Example, Form
 from data.prepared import is_prepared
-from data.readers import FORMATS, naming
+from data.readers import TABLES, has_fields, naming
 from data.skipped import STOP, Report, Skipped, reported, tell_skipped
 from data.sources import counted, names_in, open_rows
 from data.split import split_documents
@@ -219,7 +218,6 @@ def _read_source(source: str, form: Form, data: DataConfig, report: Report) -> I
 
 def _require_fields(name: str, columns: Sequence[str]) -> None:
     """Raises UserError where a file is of a format whose rows have no fields."""
-    tables = [ending for ending, each in FORMATS.items() if each.has_fields]
-    if endings(name)[0] not in (*tables, ".json"):  # what to do with that, its reader tells
+    if not has_fields(name):
         wanted = " and ".join(map(repr, columns))
-        raise UserError(f"{name}: examples are read from {', '.join(tables)}; give one of these, with {wanted}")
+        raise UserError(f"{name}: examples are read from {', '.join(TABLES)}; give one of these, with {wanted}")

@@ -240,9 +240,15 @@ FORMATS = {
     ".jsonl": Format(read_jsonl, "line"),
     ".csv": Format(_read_csv, "line"),
     ".parquet": Format(_read_parquet, "row", packed=False),
-    ".json": Format(_refuse_json, "line", has_fields=False),
+    ".json": Format(_refuse_json, "line"),
 }
 IN_FOLDERS = tuple(ending for ending in FORMATS if ending != ".json")  # the others are read where they are named
+TABLES = tuple(ending for ending in IN_FOLDERS if FORMATS[ending].has_fields)
+
+
+def has_fields(name: str) -> bool:
+    """Whether a file of this name has rows of several fields."""
+    return FORMATS.get(endings(name)[0], FORMATS[".txt"]).has_fields
 
 
 def is_text_file(name: str) -> bool:

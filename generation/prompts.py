@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from common.errors import ConfigError, UserError, require
-from data.files import endings
 from data.lines import check_utf8, read_lines, read_utf8
-from data.readers import FORMATS, read_rows
+from data.readers import has_fields, read_rows
 from data.skipped import STOP
 from generation.options import text
 
@@ -74,8 +73,8 @@ def read_prompts_file(path: Path) -> list[Prompt]:
     Raises:
         UserError: it cannot be read, is not UTF-8, or holds no prompt; the message names the line.
     """
-    form, place = endings(str(path))[0], f"{path}, line"
-    if form in FORMATS and (FORMATS[form].has_fields or form == ".json"):
+    place = f"{path}, line"
+    if has_fields(str(path)):
         rows, place = read_rows(str(path), ["prompt"], STOP.add)
         numbered = ((number, prompt) for number, (prompt,) in rows)
     else:
