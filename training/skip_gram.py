@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from training.norms import global_norm
 from training.step import Batch, Params, TrainState
 
 
@@ -51,7 +52,7 @@ def make_skip_gram_step(
         loss, gradients = jax.value_and_grad(skip_gram_loss)(state.params, batch)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        grad_norm = jnp.sqrt(sum(jnp.square(gradient).sum() for gradient in jax.tree.leaves(gradients)))
+        grad_norm = global_norm(gradients)
         pairs = jnp.asarray(batch["words"].size, jnp.float32)
         metrics = {"loss": loss, "grad_norm": grad_norm, "tokens": pairs}
         return TrainState(state.step + 1, params, optimizer_state, state.key), metrics

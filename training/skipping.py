@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from training.norms import global_norm
+
 
 def is_kept(norm, above: float):
     """Whether a step counts whose gradient has this norm, a float or a float32 scalar; where `above` is 0, each does."""
@@ -16,7 +18,7 @@ def skip_steps(optimizer: optax.GradientTransformation, above: float) -> optax.G
     """The optimizer, of which a gradient with a norm that is not finite, or higher, moves nothing but the counters."""
 
     def update(gradients, state, params=None):
-        norm = jnp.sqrt(sum(jnp.square(gradient).sum() for gradient in jax.tree.leaves(gradients)))
+        norm = global_norm(gradients)
         keep = is_kept(norm, above)
         gradients = jax.tree.map(lambda gradient: jnp.where(keep, gradient, 0), gradients)
         updates, new = optimizer.update(gradients, state, params)

@@ -15,7 +15,7 @@ from model.lora import LoraConfig
 from model.parameters import Params, by_path, init_params, nested
 from tasks import Batch, LossConfig, Task, as_tokens
 from training.average import add_to_average, begin_average
-from training.layer_norms import layer_norms
+from training.norms import global_norm, layer_norms
 from training.optimizer import decay_mask
 from training.sharding import constrain_batch, gather_tables, optimizer_shardings, parameter_shardings, replicated
 from training.skipping import is_kept
@@ -192,7 +192,7 @@ def make_train_step(
 
         updates, optimizer_state = optimizer.update(gradients, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
-        grad_norm = jnp.sqrt(sum(jnp.square(gradient).sum() for gradient in jax.tree.leaves(gradients)))
+        grad_norm = global_norm(gradients)
         tokens = sum((batch[name] > 0).sum() for name in ("segment_ids", "encoder_segment_ids") if name in batch)
         means = {name: value / weight for name, value in sums.items() if name != "weight"}
         metrics = means | {"tokens": tokens.astype(jnp.float32), "grad_norm": grad_norm}

@@ -1,9 +1,14 @@
-"""How large gradients and updates are, layer by layer: where a run that goes wrong begins to."""
+"""How large gradients and updates are, in all and layer by layer: where a run that goes wrong begins to."""
 
 import jax
 import jax.numpy as jnp
 
 from model.parameters import STACKED, Params, by_path
+
+
+def global_norm(tree: Params) -> jax.Array:
+    """The norm of all leaves as one vector, a scalar. Optax has renamed its own between the versions that we allow."""
+    return jnp.sqrt(sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(tree)))
 
 
 def layer_norms(title: str, tree: Params) -> dict[str, jax.Array]:
