@@ -1,6 +1,6 @@
 """The figures of a validation: how they are told, and which of two is the better one."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from common.errors import choose, require
@@ -30,6 +30,14 @@ FIGURES = {
     "margin": Figure("margin {:.3f} nats", True),
     "span_accuracy": Figure("span accuracy {:.3f}", True),
 }
+
+
+def tell(values: Mapping[str, float]) -> str:
+    """The figures of a validation in one line; behind them, in brackets, the bits a byte of each of several sources."""
+    shown = ", ".join(figure.shown.format(values[name]) for name, figure in FIGURES.items() if name in values)
+    of_sources = {name.partition("/")[2]: bits for name, bits in values.items() if name.startswith("bits_per_byte/")}
+    by_source = ", ".join(f"{source} {bits:.3f}" for source, bits in of_sources.items())
+    return f"{shown} ({by_source})" if by_source else shown
 
 
 def more_is_better(name: str) -> bool:

@@ -21,7 +21,7 @@ from training.description import describe
 from training.display import Display
 from training.distributed import largest_of_all
 from training.evaluation import make_evaluator
-from training.figures import FIGURES, check_metric, more_is_better
+from training.figures import check_metric, more_is_better, tell
 from training.hardware import peak_flops
 from training.init_from import read_init
 from training.metrics_writer import MetricsWriter
@@ -264,12 +264,7 @@ class Trainer:
         values = self.evaluate(weights)
         monitor.require_finite(step, {"validation loss": values["loss"]})
         writer.write(step, "valid", values)
-        shown = ", ".join(figure.shown.format(values[name]) for name, figure in FIGURES.items() if name in values)
-        report = f"validation at step {step}: {shown}"
-        by_source = ", ".join(
-            f"{name.partition('/')[2]} {bits:.3f}" for name, bits in values.items() if name.startswith("bits_per_byte/")
-        )
-        self.display.say(report + (f" ({by_source})" if by_source else ""))
+        self.display.say(f"validation at step {step}: {tell(values)}")
         samples = self.write_samples(weights)
         writer.write_samples(step, samples)
         if step < self.config.training.num_steps:  # the last ones are printed at the end
