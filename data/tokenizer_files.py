@@ -18,6 +18,7 @@ COMPANIONS = (
     "generation_config.json",
 )
 SENTENCEPIECE = ("tokenizer.model", "spiece.model")  # the second as T5 calls it
+FILES = ("tokenizer.json", *SENTENCEPIECE, "vocab.json", "merges.txt", "vocab.txt", *COMPANIONS)
 SENTINELS = 100  # of T5, where tokenizer_config.json does not say extra_ids
 
 
@@ -30,9 +31,8 @@ def read_tokenizer(folder: Path, config: Mapping[str, Any] | None = None) -> Tok
     Raises:
         UserError: a file is damaged or cannot be read.
     """
-    names = ("tokenizer.json", *SENTENCEPIECE, "vocab.json", "merges.txt", "vocab.txt", *COMPANIONS)
     try:
-        files = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+        files = {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
     except OSError as error:
         raise UserError(f"{error.filename} cannot be read ({error.strerror})") from error
     try:

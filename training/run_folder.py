@@ -28,6 +28,7 @@ from common.configs import CONFIGS
 from common.errors import ConfigError, UserError, require
 from common.files import make_folder, read_json, remove_empty, write_whole
 from data.tokenizer import Tokenizer
+from data.tokenizer_files import FILES as TOKENIZER_FILES
 from data.tokenizer_files import read_tokenizer
 from training.changes import harmful_changes
 from training.config import RunConfig, Settings, build_config, fill_in_defaults
@@ -96,10 +97,10 @@ class RunFolder:
             yield
             return
         if self.path.is_dir() and self.settings() is None:
-            ours = (".", "tokenizer", "data.json", "reference.npz")
+            others = {file.name for file in self.path.iterdir() if not file.name.startswith(".")}
+            others -= {*TOKENIZER_FILES, "data.json"}  # these, and no checkpoint, has a run that was killed as it began
             if self.checkpoints.is_dir() and not any(self.checkpoints.iterdir()):
-                ours += ("checkpoints",)  # a run leaves it that is killed before it has begun
-            others = [file.name for file in self.path.iterdir() if not file.name.startswith(ours)]
+                others -= {self.checkpoints.name}
             require(
                 not others,
                 f"--workdir: {self.path} is not a run's folder and holds other files, such as {min(others, default='')}; "

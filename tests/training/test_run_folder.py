@@ -230,6 +230,8 @@ def test_a_folder_with_files_of_others_is_refused_and_left_as_it_is(tmp_path):
 def test_what_a_run_killed_before_it_began_has_left_is_no_file_of_others(tmp_path):
     folder = RunFolder(tmp_path)
     folder.checkpoints.mkdir()
+    for name in ("tokenizer.model", "spiece.model", "generation_config.json", "data.json", ".config.json.x1"):
+        (tmp_path / name).touch()
     with folder.lock():
         pass
 
