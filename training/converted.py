@@ -121,7 +121,10 @@ def export_published(path: str, folder: Path, shard_size: int, say: Callable[[st
         for name, content in files.items():
             (folder / name).write_bytes(content)
         if not came_from:
-            extra = {"bos_token_id": model.tokenizer.end_of_text, "eos_token_id": model.tokenizer.end_of_text}
+            end = model.tokenizer.end_of_text
+            extra = {"bos_token_id": end, "eos_token_id": end}
+            if model.run.model.network == "encoder-decoder":
+                extra |= {"pad_token_id": end, "decoder_start_token_id": model.tokenizer.decoder_start}
     write_published(folder, family, model.run.model, model.params, extra, shard_size)
     say(f"written as {family.model_type}")
     return model

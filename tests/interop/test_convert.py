@@ -18,7 +18,7 @@ from interop import reader, source
 from interop.reader import open_tensors
 from interop.weights import family_of, look_through, read_params
 from tests.conftest import ROOT
-from tests.interop.folders import small, write_folder, write_tokenizer
+from tests.interop.folders import PIECES, small, write_folder, write_tokenizer
 from tests.interop.reference import required
 from training.converted import export_published, import_published
 from training.settings import load_settings
@@ -49,6 +49,18 @@ def test_there_and_back_is_the_same_to_the_bit(tmp_path, family):
     assert theirs.names == ours.names and len(list((tmp_path / "theirs").glob("*.safetensors"))) > 3
     assert all(next(theirs.pieces(name))[1].tobytes() == next(ours.pieces(name))[1].tobytes() for name in ours.names)
     assert json.loads((tmp_path / "again" / "config.json").read_text())["model_type"] == family
+
+
+def test_what_was_trained_here_tells_where_its_texts_begin_and_end(tmp_path):
+    write_folder(tmp_path / "theirs", "t5")
+    convert(tmp_path / "theirs", tmp_path / "run")
+    edit_json(tmp_path / "run" / "data.json", converted_from=None)
+    (tmp_path / "again").mkdir()
+    export_published(str(tmp_path / "run"), tmp_path / "again", 1 << 30, lambda line: None)
+    written = json.loads((tmp_path / "again" / "config.json").read_text())
+    tokenizer = load_model(str(tmp_path / "run"), pytest.fail).tokenizer
+    assert written["decoder_start_token_id"] == tokenizer.decoder_start == PIECES - 1
+    assert {written[f"{role}_token_id"] for role in ("bos", "eos", "pad")} == {tokenizer.end_of_text}
 
 
 def test_bfloat16_stays_as_it_is(tmp_path):
