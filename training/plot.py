@@ -34,7 +34,7 @@ def plot_losses(metrics: Path, picture: Path, title: str) -> None:
     axes.grid(alpha=0.3)
     if records:
         axes.legend()
-    figure.savefig(picture, dpi=120)
+    _write(figure, picture, dpi=120)
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], target: Path) -> None:
@@ -62,6 +62,10 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], targ
     for row, column in zip(*counts.nonzero(), strict=True):
         color = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, counts[row, column], ha="center", va="center", color=color, fontsize=7)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    write_whole(target, buffer.getvalue())
+    _write(figure, target, dpi=100)
+
+
+def _write(figure, picture: Path, dpi: int) -> None:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=dpi)
+    write_whole(picture, content.getvalue())
