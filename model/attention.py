@@ -207,7 +207,8 @@ class Attention(nn.Module):
         config = self.config
 
         def project(x: jax.Array, name: str, heads: int) -> jax.Array:
-            y = Dense(config, (heads, config.head_dim), use_bias=config.qkv_bias, name=name)(x)
+            start = config.head_dim**-0.5 if name == "query" and not config.scale_attention else 1.0  # T5
+            y = Dense(config, (heads, config.head_dim), use_bias=config.qkv_bias, start=start, name=name)(x)
             if name != "value" and config.qk_norm:
                 y = norm(config, f"{name}_norm")(y)
             if name != "value" and view.cos_sin is not None:
@@ -234,4 +235,5 @@ class Attention(nn.Module):
             mask=view.mask_B1TS,
             scale=None if config.scale_attention else 1.0,
         )
-        return Dense(config, (config.embed_dim,), contract=2, residual=True, name="out")(out_BTNH), kept
+        out = Dense(config, (config.embed_dim,), contract=2, start=config.residual_start, name="out")
+        return out(out_BTNH), kept

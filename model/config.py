@@ -146,6 +146,12 @@ class TransformerConfig:
         return "-".join(kind for kind, layers in kinds.items() if layers)
 
     @property
+    def residual_start(self) -> float:
+        """What the start of layers is multiplied by that add to the residual stream, so that its variance does not grow with
+        depth: 1 / sqrt(2 L) (GPT-2)."""
+        return (2 * self.num_layers) ** -0.5
+
+    @property
     def gives_tokens(self) -> bool:
         """Whether the logits are of the vocabulary."""
         return self.head in ("linear", "transform")

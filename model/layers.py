@@ -59,8 +59,7 @@ class Dense(nn.Module):
     Attributes:
         features: shape of the output's new axes.
         contract: how many trailing axes of x are summed over.
-        residual: whether the output is added to the residual stream; then its start is scaled by 1 / sqrt(2 L), so that
-            the stream's variance does not grow with depth (GPT-2).
+        start: what the kernel's random start is multiplied by.
         use_bias: None: as the config says.
         float32: whether the output is float32, whatever x is.
     """
@@ -68,7 +67,7 @@ class Dense(nn.Module):
     config: TransformerConfig
     features: tuple[int, ...]
     contract: int = 1
-    residual: bool = False
+    start: float = 1.0
     use_bias: bool | None = None
     float32: bool = False
 
@@ -78,11 +77,10 @@ class Dense(nn.Module):
         config = self.config
         lead, inner = x.shape[: -self.contract], x.shape[-self.contract :]
         fan_in, fan_out = math.prod(inner), math.prod(self.features)
-        scale = 1 / math.sqrt(2 * config.num_layers) if self.residual else 1.0
         initializer = INITIALIZERS[config.initializer](config.initializer_std)
 
         def initialize(key, shape):
-            return (scale * initializer(key, (fan_in, fan_out))).reshape(shape)
+            return (self.start * initializer(key, (fan_in, fan_out))).reshape(shape)
 
         kernel = self.param("kernel", initialize, inner + self.features)
         kernel = kernel.reshape(fan_in, fan_out).astype(x.dtype)
@@ -146,7 +144,7 @@ class FeedForward(nn.Module):
             h_BTF = h_BTF * activation(Dense(config, (config.mlp_dim,), name="gate")(x_BTD))
         else:
             h_BTF = activation(h_BTF)
-        return Dense(config, (config.embed_dim,), residual=True, name="down")(h_BTF)
+        return Dense(config, (config.embed_dim,), start=config.residual_start, name="down")(h_BTF)
 
 
 class Embedding(nn.Module):

@@ -49,6 +49,8 @@ _T5 = {
     "use_bias": False,
     "scale_attention": False,
     "dropout": 0.1,
+    "initializer": "xavier",
+    "initializer_std": 1.0,  # so that the decoder finds the sentinels in what the encoder made of them
 }
 _T5_COLUMNS = ("encoder_layers", "decoder_layers", *_ungrouped("head_dim", "mlp_dim"))
 _T5_V1_1 = {"activation": "geglu", "tie_embeddings": False}

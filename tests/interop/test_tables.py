@@ -46,9 +46,8 @@ def test_every_preset_is_of_its_family(name, size):
     family = FAMILIES[name]
     names = views(family.rows(config), by_path(empty_params(config))).keys()
     back = family.config(family.config_json(config), names)
-    assert dataclasses.replace(back, dropout=config.dropout) == dataclasses.replace(
-        config, initializer=back.initializer
-    )
+    starts = {name: getattr(back, name) for name in ("initializer", "initializer_std")}
+    assert dataclasses.replace(back, dropout=config.dropout) == dataclasses.replace(config, **starts)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -79,14 +79,13 @@ INITIAL = {
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)
-@pytest.mark.parametrize("residual", [False, True])
-def test_initial_deviation_of_a_kernel(name, residual):
-    """Over all the axes that are summed, and 1 / sqrt(2 L) less where the layer adds to the residual stream."""
-    config = dataclasses.replace(CONFIG, initializer=name, initializer_std=0.05, decoder_layers=3)
-    dense = Dense(config, features=(16, 24), contract=2, residual=residual)
+@pytest.mark.parametrize("scale", [1.0, 0.4])
+def test_initial_deviation_of_a_kernel(name, scale):
+    """Over all the axes that are summed."""
+    config = dataclasses.replace(CONFIG, initializer=name, initializer_std=0.05)
+    dense = Dense(config, features=(16, 24), contract=2, start=scale)
     kernel = np.asarray(dense.init(jax.random.key(0), jnp.zeros((1, 8, 20)))["params"]["kernel"])
     deviation, largest = INITIAL[name](8 * 20, 16 * 24)
-    scale = 1 / math.sqrt(2 * 3) if residual else 1.0
     _assert_random(kernel, scale * deviation)
     if math.isfinite(largest):
         assert np.abs(kernel).max() == pytest.approx(scale * largest, rel=0.01)
@@ -100,9 +99,14 @@ def _assert_random(leaf, deviation):
     assert leaf.std() == pytest.approx(deviation, rel=5 / math.sqrt(2 * leaf.size))
 
 
-def test_start_of_the_whole_network():
-    """Each layer has its own draw; attention/out and mlp/down are 1 / sqrt(2 L) of the rest; scales are 1, biases 0."""
-    config = dataclasses.replace(CONFIG, embed_dim=48, head_dim=12, mlp_dim=96, decoder_layers=3, tie_embeddings=False)
+@pytest.mark.parametrize("scale_attention", [True, False])
+def test_start_of_the_whole_network(scale_attention):
+    """Each layer has its own draw; attention/out and mlp/down are 1 / sqrt(2 L) of the rest; scales are 1, biases 0.
+
+    Where scores are not divided by sqrt(H), the queries' kernels are.
+    """
+    shape = {"embed_dim": 48, "head_dim": 12, "mlp_dim": 96, "decoder_layers": 3, "scale_attention": scale_attention}
+    config = dataclasses.replace(CONFIG, **shape, tie_embeddings=False)
     ids = jnp.zeros((1, 2), jnp.int32)
     params = jax.jit(Transformer(config).init)(jax.random.key(0), Tokens(ids, ids, ids))["params"]
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
@@ -111,9 +115,10 @@ def test_start_of_the_whole_network():
         if path.endswith(("scale", "bias")):
             np.testing.assert_array_equal(leaf, 1 if path.endswith("scale") else 0)
         elif path.startswith("decoder"):
-            residual = path.endswith(("attention/out/kernel", "mlp/down/kernel"))
+            divisor = 2 * 3 if path.endswith(("attention/out/kernel", "mlp/down/kernel")) else 1
+            divisor = 12 if "query" in path and not scale_attention else divisor
             for layer in leaf:
-                _assert_random(layer, 0.02 / math.sqrt(2 * 3) if residual else 0.02)
+                _assert_random(layer, 0.02 / math.sqrt(divisor))
             assert np.abs(np.corrcoef(leaf.reshape(3, -1)) - np.eye(3)).max() < 5 / math.sqrt(leaf[0].size), path
         else:
             _assert_random(leaf, 0.02)
