@@ -57,6 +57,7 @@ def main() -> int:
     flags = parse(sys.argv[1:])
 
     # Imported here, so that a wrong flag is answered at once.
+    from common.configs import CONFIGS
     from common.files import new_folder
     from interop.source import find_source
     from training.converted import export_published, import_published
@@ -69,7 +70,7 @@ def main() -> int:
     with new_folder(Path(flags.target)) as folder:
         if flags.command == "from-hf":
             reference = find_source(flags.source)
-            settings = load_settings(Path(__file__).parent / "configs" / "base.py")
+            settings = load_settings(CONFIGS / "base.py")
             model = import_published(reference, flags.source, folder, settings, flags.dtype, tell)
         else:
             reference = folder

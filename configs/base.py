@@ -55,7 +55,7 @@ def get_config() -> ConfigDict:
                 "initializer": "normal",  # normal | truncated_normal | xavier | he
                 "initializer_std": 0.02,  # of normal and truncated_normal, and of embeddings
                 "attention": "auto",  # xla | blocks | cudnn (NVIDIA GPUs, bfloat16); auto: blocks on CPUs, else xla
-                "dtype": "auto",  # of the computation: float32 | bfloat16; auto: bfloat16 but on CPUs
+                "dtype": "auto",  # of the computation: float32 | bfloat16; auto: bfloat16 where that is fast
                 "remat": "none",  # recompute in the backward pass to save memory: none | dots | full
                 "scan_layers": False,  # one compiled block, looped over; False unrolls: faster on CPUs, slow to compile
             },

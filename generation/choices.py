@@ -4,11 +4,12 @@ As GPT-3 was measured (Brown et al. 2020, arXiv:2005.14165, section 2.4): the mo
 the one that is likeliest after the prompt.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from common.command import Say
 from common.errors import ConfigError, UserError, require
 from data.config import DataConfig
 from data.examples import read_all
@@ -132,7 +133,7 @@ def measure(
     shots_data: str | None,
     seed: int,
     template: str,
-    say: Callable[[str], None],
+    say: Say,
 ) -> dict[str, Any]:
     """The figures of the questions that `data.valid` names, each behind so many `shots`; see `choice_figures`.
 

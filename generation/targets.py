@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from common.command import Say
 from common.errors import require
 from data.config import DataConfig
 from data.forms.pairs import fit_prompts, put_into_prompt
@@ -21,7 +22,7 @@ def write_targets(
     tokenizer: Tokenizer,
     data: DataConfig,
     sources: Sequence[str],
-    say: Callable[[str], None],
+    say: Say,
     tell: Callable[[int, int], None],
     beam: int = 1,
     max_new_tokens: int | None = None,

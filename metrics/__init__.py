@@ -3,7 +3,7 @@
 from metrics.answers import answer_scores
 from metrics.best_spans import Spans, best_spans, span_accuracy
 from metrics.bootstrap import bootstrap
-from metrics.classification import by_class, classification_averages, classification_metrics, confusion
+from metrics.classification import by_class, classification_metrics, confusion
 from metrics.language_model import bits_per_byte, language_model_metrics, perplexity
 from metrics.multilabel import multilabel_metrics
 from metrics.regression import regression_metrics
@@ -18,7 +18,6 @@ __all__ = [
     "bootstrap",
     "by_class",
     "by_type",
-    "classification_averages",
     "classification_metrics",
     "confusion",
     "count_spans",

@@ -9,19 +9,7 @@ SCORES = ("precision", "recall", "f1")
 
 
 def classification_metrics(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-    """ "accuracy", and "macro_f1": the mean of the F1 of each class.
-
-    Args:
-        labels, predictions: numbers of classes, or their names, [examples].
-    """
-    from sklearn.metrics import accuracy_score, f1_score
-
-    macro = f1_score(labels, predictions, average="macro", zero_division=0)
-    return {"accuracy": float(accuracy_score(labels, predictions)), "macro_f1": float(macro)}
-
-
-def classification_averages(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-    """The same, and precision, recall and F1 as "macro_…" (the mean over classes) and "micro_…" (over examples).
+    """ "accuracy", and precision, recall and F1 as "macro_…" (the mean over classes) and "micro_…" (over examples).
 
     Counted here, since scikit-learn's functions take too long for the draws of the bootstrap.
 

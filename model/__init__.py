@@ -1,6 +1,7 @@
 """The network: mathematics on arrays, with no files, flags or meshes.
 
-Read in this order: `config`, `layers`, `positions`, `attention`, `transformer`, `parameters`; `presets` names published shapes.
+Read in this order: `config`, `layers`, `positions`, `attend`, `attention`, `transformer`, `parameters`. `lora` puts adapters
+beside the parameters, and `presets` names published shapes.
 
 One letter an axis, in the names of arrays (`q_BTNH`) and in einsums:
 

@@ -25,7 +25,7 @@ def attend_by_blocks(
     are more.
 
     Args:
-        bias: float32 [B or 1, N, T, T], added to the scores.
+        bias: of the dtype of q, [B or 1, N, T, T], added to the scores.
         mask: bool [B, 1, T, T], which key each query may see; none that stands after it.
         scale: of the scores; None: 1 / sqrt(H).
     """

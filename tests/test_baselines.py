@@ -17,12 +17,13 @@ def labelled(**texts: str) -> list[Example]:
 
 def test_the_commonest_class_for_all():
     figures = baselines.majority(labelled(a="1 2 3", b="4"), labelled(a="5 6", b="7 8"))
-    assert figures == pytest.approx({"accuracy": 1 / 2, "macro_f1": 1 / 3})
+    assert (figures["accuracy"], figures["macro_f1"]) == pytest.approx((1 / 2, 1 / 3))
 
 
 def test_logistic_regression_tells_characters_apart():
     train = labelled(rain="下雨了 雨很大 大雨 雨", sun="晴天 太阳 晴了 太阳大")
-    assert baselines.logistic_regression(train, labelled(rain="有雨", sun="太阳")) == {"accuracy": 1, "macro_f1": 1}
+    figures = baselines.logistic_regression(train, labelled(rain="有雨", sun="太阳"))
+    assert (figures["accuracy"], figures["macro_f1"]) == (1, 1)
 
 
 def test_names_that_were_seen():

@@ -1,10 +1,11 @@
 """What a LoRA run starts from and leaves as it is: kept once in its folder, in `base/`, beside checkpoints of adapters."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from jax.sharding import Mesh
 
+from common.command import Say
 from model.parameters import Params, abstract_params
 from training.checkpoints import Checkpoints
 from training.config import RunConfig
@@ -26,7 +27,7 @@ class BaseWeights:
         config: RunConfig,
         folder: RunFolder,
         mesh: Mesh,
-        say: Callable[[str], None],
+        say: Say,
         classes: Sequence[str] = (),
     ):
         """They are in the run's folder, once it keeps them, so that the one it started from may be gone; else in `init_from`.

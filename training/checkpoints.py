@@ -9,8 +9,10 @@ from pathlib import Path
 
 import jax
 import orbax.checkpoint as ocp
+from jax.experimental.multihost_utils import sync_global_devices
 from orbax.checkpoint import checkpoint_managers
 
+from common.command import Say
 from common.errors import UserError
 from model.parameters import by_path, nested
 from training.average import begin_average
@@ -114,7 +116,7 @@ class Checkpoints:
         self._manager.close()
 
     def restore(
-        self, abstract: TrainState, say: Callable[[str], None], fresh: Callable[[], TrainState] | None = None
+        self, abstract: TrainState, say: Say, fresh: Callable[[], TrainState] | None = None
     ) -> TrainState | None:
         """The newest good state, in the shardings of `abstract`; None where there is no checkpoint.
 
@@ -137,9 +139,7 @@ class Checkpoints:
 
         return self._newest_good(read, say, damaged=self.folder.parent / "damaged")
 
-    def restore_params(
-        self, abstract: Params, say: Callable[[str], None], step: int | None = None
-    ) -> tuple[Params, int]:
+    def restore_params(self, abstract: Params, say: Say, step: int | None = None) -> tuple[Params, int]:
         """The parameters of `step`, or of the newest good checkpoint, in the dtype they are stored in, and the step.
 
         Raises:
@@ -154,7 +154,7 @@ class Checkpoints:
             raise UserError(f"{self.folder.parent} has no checkpoint yet; train it first")
         return found
 
-    def stored_params(self, abstract: Params, say: Callable[[str], None], step: int | None = None) -> Params | None:
+    def stored_params(self, abstract: Params, say: Say, step: int | None = None) -> Params | None:
         """Those of abstract parameters that `step`, or the newest good checkpoint, holds, in the dtype they are stored in.
 
         No array is read. None where there is no checkpoint.
@@ -213,6 +213,7 @@ class Checkpoints:
                     for name in itertools.chain([str(step)], map(f"{step}.{{}}".format, itertools.count(2)))
                 )
                 shutil.move(self.folder / str(step), next(name for name in names if not name.exists()))
+        sync_global_devices("damaged checkpoints are moved")
         self._manager.reload()
 
     def _stored(self, step: int, item: str):

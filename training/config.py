@@ -8,8 +8,6 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-
 from common.configs import CONFIGS
 from common.errors import ConfigError, check_choice, check_type, nearest, require
 from data.config import DataConfig
@@ -20,6 +18,7 @@ from model import TransformerConfig
 from model.lora import LoraConfig
 from tasks import TASKS, CorruptionConfig, LossConfig
 from training.figures import more_is_better
+from training.hardware import default_dtype
 from training.optimizer import OptimizerConfig
 from training.sharding import MeshConfig
 
@@ -232,11 +231,6 @@ def _fill_in(
     if model.get("dtype") == "auto":
         model["dtype"] = default_dtype()
     return model
-
-
-def default_dtype() -> str:
-    """bfloat16 where the device multiplies it fast, float32 elsewhere."""
-    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
 def _same_keys(prefix: str, given: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

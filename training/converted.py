@@ -1,12 +1,12 @@
 """Published weights as a run's folder, and a run's folder as published weights."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from common.command import Say
 from common.errors import UserError
 from data.chat_template import ChatTemplate
 from data.forms import DIALOGUES
@@ -27,9 +27,7 @@ AnyTokenizer = Tokenizer | HfTokenizer
 MOST_PADDING = 0.05  # of the vocabulary: published ones are rounded up, to multiples of 64 or 128
 
 
-def import_published(
-    source: Path, name: str, folder: Path, settings: Settings, dtype: str, say: Callable[[str], None]
-) -> TrainedModel:
+def import_published(source: Path, name: str, folder: Path, settings: Settings, dtype: str, say: Say) -> TrainedModel:
     """Writes a run's folder from the published weights in `source`, which were asked for as `name`.
 
     `settings` are a config's, of which only what the weights determine is changed.
@@ -99,7 +97,7 @@ def complete(settings: Settings, published: Published, tokenizer: AnyTokenizer |
     return settings | {"task": task} | {name: settings[name] | change for name, change in changes.items()}
 
 
-def export_published(path: str, folder: Path, shard_size: int, say: Callable[[str], None]) -> TrainedModel:
+def export_published(path: str, folder: Path, shard_size: int, say: Say) -> TrainedModel:
     """Writes the model of a run's folder as `transformers` keeps it.
 
     Raises:

@@ -14,12 +14,14 @@ class Kind(NamedTuple):
     """What makers' data sheets say of one device.
 
     Attributes:
-        flops: FLOP/s of dense products in bfloat16.
+        flops: FLOP/s of dense products in `dtype`.
         memory: bytes.
+        dtype: the smaller of bfloat16 and float32 that it multiplies fast.
     """
 
     flops: float
     memory: int
+    dtype: str = "bfloat16"
 
 
 # By the start of `device_kind`, longer names first. A device of TPU v2 and v3 is one of a chip's two cores.
@@ -32,7 +34,9 @@ KINDS = {
     "TPU v5p": Kind(459e12, 95 * GIB),
     "TPU v5": Kind(459e12, 95 * GIB),
     "TPU v6": Kind(918e12, 32 * GIB),
+    "NVIDIA H200 NVL": Kind(835e12, 141 * 10**9),
     "NVIDIA H200": Kind(989e12, 141 * 10**9),
+    "NVIDIA H100 NVL": Kind(835e12, 94 * 10**9),
     "NVIDIA H100 PCIe": Kind(756e12, 80 * GIB),
     "NVIDIA H100": Kind(989e12, 80 * GIB),
     "NVIDIA A100-SXM4-80GB": Kind(312e12, 80 * GIB),
@@ -41,14 +45,21 @@ KINDS = {
     "NVIDIA L40S": Kind(362e12, 48 * GIB),
     "NVIDIA L40": Kind(181e12, 48 * GIB),
     "NVIDIA L4": Kind(121e12, 24 * GIB),
-    "Tesla T4": Kind(65e12, 16 * GIB),
-    "Tesla V100": Kind(125e12, 16 * GIB),
+    "Tesla T4": Kind(8.1e12, 16 * GIB, "float32"),
+    "Tesla V100": Kind(15.7e12, 16 * GIB, "float32"),
 }
 
 
 def find_kind(name: str) -> Kind | None:
     """The row whose name `name` begins with."""
     return next((kind for start, kind in KINDS.items() if name.startswith(start)), None)
+
+
+def default_dtype() -> str:
+    """That of the device's kind; of kinds that are not known float32 on a CPU, bfloat16 elsewhere."""
+    device = jax.devices()[0]
+    kind = find_kind(device.device_kind)
+    return kind.dtype if kind else "float32" if device.platform == "cpu" else "bfloat16"
 
 
 def peak_flops() -> tuple[float, str]:

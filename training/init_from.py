@@ -4,9 +4,10 @@ The network and the tokenizer come with them; how they are trained on is the new
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from common.command import Say
 from common.errors import ConfigError, UserError, require
 from data.forms import DIALOGUES
 from model import TransformerConfig
@@ -130,9 +131,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def read_init(
-    path: str, config: TransformerConfig, mesh: MeshConfig, say: Callable[[str], None], classes: Sequence[str] = ()
-) -> Params:
+def read_init(path: str, config: TransformerConfig, mesh: MeshConfig, say: Say, classes: Sequence[str] = ()) -> Params:
     """The parameters in the run's folder `path` that the network of `config` has as well, laid over the mesh.
 
     `say` is told how many were loaded, which are new in this network and begin at random, and which were skipped.
@@ -161,7 +160,7 @@ def read_init(
 
 
 def abstract_init(
-    path: str, config: TransformerConfig, mesh: MeshConfig, say: Callable[[str], None], classes: Sequence[str] = ()
+    path: str, config: TransformerConfig, mesh: MeshConfig, say: Say, classes: Sequence[str] = ()
 ) -> Params:
     """Shapes, dtypes and shardings of what `read_init` gives; no array is read.
 

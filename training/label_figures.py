@@ -7,7 +7,7 @@ import numpy as np
 from metrics import (
     by_class,
     by_type,
-    classification_averages,
+    classification_metrics,
     confusion,
     count_spans,
     multilabel_metrics,
@@ -23,7 +23,7 @@ def of_classes(found: Found) -> dict[str, Any]:
     labels, predictions = (found.answers[name] for name in ("targets", "prediction"))
 
     def statistics(losses: np.ndarray, labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-        return {"loss": float(losses.mean())} | classification_averages(labels, predictions)
+        return {"loss": float(losses.mean())} | classification_metrics(labels, predictions)
 
     rows = zip(found.examples, labels, predictions, found.answers["probability"].max(-1), strict=True)
     return figures_of(

@@ -63,7 +63,8 @@ def flops_per_token(
     products = 0.0  # of weights and tokens, each counted as often as it is computed with
     for name, leaf in by_path(params).items():
         is_output = name == "token_embedding/embedding" and config.tie_embeddings and config.gives_tokens
-        if is_output or (name.endswith("/kernel") and not name.startswith("pooler/")):
+        is_summary = name.startswith("pooler/") and config.head != "classes"  # of one token in a row
+        if is_output or (name.endswith("/kernel") and not is_summary):
             times = 4.0 if name in untrained else 6.0
             products += times * (read if OF_THE_ENCODER.search(name) else length) * math.prod(leaf.shape)
     keys = config.encoder_layers * read**2 + config.decoder_layers * length * (length + both * read)

@@ -60,10 +60,10 @@ class Devices:
             jax.config.update("jax_num_cpu_devices", self.count)
 
     def settings(self, settings: Settings) -> Settings:
-        """A run's settings as they are on these devices."""
-        if self.kind is None or settings["model"].get("dtype") != "auto":
+        """A run's settings, which are whole, as they are on these devices."""
+        if self.kind is None or settings["model"]["dtype"] != "auto":
             return settings
-        return settings | {"model": settings["model"] | {"dtype": "bfloat16"}}
+        return settings | {"model": settings["model"] | {"dtype": self.kind.dtype}}
 
 
 def plan_run(config_file: str, overrides: Sequence[str], devices: str, mfu: float) -> Iterator[str]:
@@ -78,8 +78,8 @@ def plan_run(config_file: str, overrides: Sequence[str], devices: str, mfu: floa
     target.pretend()
     display = Display()
     settings, source = settle(load_settings(config_file, overrides), overrides, None)
-    settings = target.settings(settings)
     config = build_config(settings)
+    settings = target.settings(settings)
     tokenizer = config.tokenizer if source is None else source.tokenizer()
     corpus = load(config.data, TASKS[config.task].examples, tokenizer, (), display.say)
     config = build_config(settings, corpus.tokenizer.vocab_size, len(corpus.classes) or None)
@@ -151,9 +151,10 @@ def plan(trainer: Trainer, devices: Devices, mfu: float) -> Iterator[str]:
     saved, once = (
         sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)) for tree in (trainer.abstract, base)
     )
-    kept = min(training.keep_checkpoints + 1, math.ceil(steps / training.checkpoint_every))
+    every = min(training.checkpoint_every, training.eval_every)
+    kept = min(training.keep_checkpoints + 1, math.ceil(steps / every))
     yield (
-        f"checkpoints: {_size(saved)} each, one every {training.checkpoint_every:,} steps or fewer; "
+        f"checkpoints: {_size(saved)} each, one every {every:,} steps or fewer; "
         f"up to {_size(kept * saved)} are kept"
         f"{f', and {_size(once)} of weights that stay as they are' if once else ''}"
     )

@@ -34,7 +34,7 @@ def plot_losses(metrics: Path, picture: Path, title: str) -> None:
     axes.grid(alpha=0.3)
     if records:
         axes.legend()
-    figure.savefig(picture, dpi=120)
+    _write(figure, picture, dpi=120)
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], target: Path) -> None:
@@ -52,7 +52,6 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], targ
     counts = np.array(matrix)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = 2.5 + 0.42 * len(classes)
-    buffer = io.BytesIO()
     with literal_names():
         figure = Figure(figsize=(size, size), layout="constrained")
         axes = figure.add_subplot()
@@ -64,5 +63,10 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], targ
         for row, column in zip(*counts.nonzero(), strict=True):
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, counts[row, column], ha="center", va="center", color=color, fontsize=7)
-        figure.savefig(buffer, format="png", dpi=100)
-    write_whole(target, buffer.getvalue())
+        _write(figure, target, dpi=100)
+
+
+def _write(figure, picture: Path, dpi: int) -> None:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=dpi)
+    write_whole(picture, content.getvalue())

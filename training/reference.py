@@ -2,13 +2,16 @@
 
 import dataclasses
 import io
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from zipfile import BadZipFile
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from common.command import Say
 from common.errors import UserError
 from common.files import digest, write_whole
 from data.corpus import Corpus
@@ -42,9 +45,7 @@ def ask_reference(
     return {source: dataclasses.replace(text, labels=labels[source]) for source, text in texts.items()}
 
 
-def add_reference(
-    config: RunConfig, corpus: Corpus, folder: RunFolder, mesh: Mesh, rows: int, say: Callable[[str], None]
-) -> Corpus:
+def add_reference(config: RunConfig, corpus: Corpus, folder: RunFolder, mesh: Mesh, rows: int, say: Say) -> Corpus:
     """The corpus with these labels: as the run's folder keeps them, so that what it started from may be gone; else asked now.
 
     So they are asked, too, where the run has no checkpoint yet: it will start from what is in `init_from` now.
@@ -81,7 +82,7 @@ def _read(path: Path, key: str) -> dict[str, np.ndarray] | None:
     try:
         with np.load(path) as arrays:
             return {name: arrays[name] for name in arrays if name != "key"} if str(arrays["key"]) == key else None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise UserError(f"{path} is damaged ({error}); remove it, and the reference is asked again") from error
 
 

@@ -76,11 +76,14 @@ class RunFolder:
             folds = sorted(each.parent.name for each in folder.path.glob("fold-*/config.json"))
             held = f"; it holds {', '.join(folds)}: name one of them" if folds else ""
             raise UserError(f"{path} is not a run's folder (it has no config.json){held}")
-        if "model_type" in (folder._read_json("config.json") or {}):
+        settings = folder._read_json("config.json")
+        if "model_type" in settings:
             raise UserError(
                 f"{path} holds published weights, and is not a run's folder; run `python convert.py from-hf {path} "
                 f"runs/{folder.path.name}` first"
             )
+        if "task" not in settings:
+            raise UserError(f"{path}: its config.json is not that of a run; {_how_made(folder.path)}")
         return folder, step
 
     @contextmanager
@@ -189,7 +192,9 @@ class RunFolder:
             )
 
     def begin(self, settings: Settings, tokenizer: Tokenizer | None, data: dict[str, Any]) -> None:
-        """Writes what makes the folder complete; config.json comes last, so that it marks a run as begun.
+        """Writes what makes the folder complete.
+
+        What marks a run as begun comes last: config.json; where converted weights have one already, the text in data.json.
 
         Raises:
             UserError: the text is not the one that the run was begun with, or the folder cannot be written.
@@ -205,8 +210,9 @@ class RunFolder:
         if jax.process_index() == 0:
             for name, content in ({} if tokenizer is None else tokenizer.files).items():
                 self._write(name, content)
-            self._write("data.json", json.dumps(origin | data, indent=2, ensure_ascii=False) + "\n")
-            self._write("config.json", json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+            written = {"data.json": origin | data, "config.json": settings}
+            for name in reversed(written) if self.is_untrained() else written:
+                self._write(name, json.dumps(written[name], indent=2, ensure_ascii=False) + "\n")
 
     def _write(self, name: str, content: bytes | str) -> None:
         """Writes a file unless it holds `content` already."""

@@ -2,7 +2,6 @@
 
 import ast
 import difflib
-import json
 import math
 import os
 import re
@@ -15,6 +14,7 @@ from ml_collections import ConfigDict
 
 from common.configs import CONFIGS, flatten
 from common.errors import ConfigError, UserError, nearest
+from common.files import read_json
 from training.config import Settings, fill_in_defaults
 
 
@@ -92,10 +92,10 @@ def _read_config_json(path: Path) -> Settings:
     """The settings of a run; those that came after it was begun have their defaults, as when it is resumed."""
     remedy = "give a run's config.json, or a Python file such as configs/base.py"
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--config: cannot read {str(path)!r} ({error}); {remedy}") from error
-    if not isinstance(settings, dict) or "model_type" in settings:
+        settings = read_json(path, remedy)
+    except UserError as error:
+        raise ConfigError(f"--config: {error}") from error
+    if "model_type" in settings:
         raise ConfigError(f"--config: {str(path)!r} is not the config.json of a run; {remedy}")
     return fill_in_defaults(settings)
 

@@ -92,7 +92,7 @@ def make_mesh(config: MeshConfig) -> Mesh:
     """A mesh of (data, fsdp, tensor) over all devices, or over the first of them where fewer are asked for.
 
     Raises:
-        ConfigError: more devices are asked for than there are, or -1 does not come out even.
+        ConfigError: more devices are asked for than there are, -1 does not come out even, or a process has none of them.
     """
     sizes = list(dataclasses.astuple(config))
     devices = jax.device_count()
@@ -105,7 +105,12 @@ def make_mesh(config: MeshConfig) -> Mesh:
         sizes[sizes.index(-1)] = devices // asked
     total = math.prod(sizes)
     require(total <= devices, f"mesh {_describe(sizes)} asks for {total} devices, but {devices} are here")
-    return Mesh(np.array(jax.devices()[:total]).reshape(sizes), MESH_AXES)
+    chosen = jax.devices()[:total]
+    require(
+        len({device.process_index for device in chosen}) == jax.process_count(),
+        f"mesh {_describe(sizes)} leaves some of the {jax.process_count()} processes without a device; take all {devices}",
+    )
+    return Mesh(np.array(chosen).reshape(sizes), MESH_AXES)
 
 
 def _describe(sizes) -> str:

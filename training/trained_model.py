@@ -39,9 +39,7 @@ class TrainedModel:
     classes: tuple[str, ...] = ()
 
 
-def load_model(
-    path: str, say: Callable[[str], None], needs_tokenizer: bool = True, mesh: MeshConfig = ONE_DEVICE
-) -> TrainedModel:
+def load_model(path: str, say: Say, needs_tokenizer: bool = True, mesh: MeshConfig = ONE_DEVICE) -> TrainedModel:
     """The model of a run's folder (its newest good checkpoint), of its `checkpoints`, or of one step, on one device or a mesh.
 
     `say` is told of checkpoints that cannot be read, and of weights that are averaged. Converted weights may have come

@@ -1,9 +1,8 @@
 """The token embedding of a new run, from a file of word vectors."""
 
-from collections.abc import Callable
-
 import numpy as np
 
+from common.command import Say
 from common.errors import ConfigError, UserError
 from data.piece_vectors import piece_vectors
 from data.tokenizer import Tokenizer
@@ -11,9 +10,7 @@ from data.word_vectors import stream_word_vectors
 from model import TransformerConfig
 
 
-def read_token_embedding(
-    path: str, config: TransformerConfig, tokenizer: Tokenizer, seed: int, say: Callable[[str], None]
-) -> np.ndarray:
+def read_token_embedding(path: str, config: TransformerConfig, tokenizer: Tokenizer, seed: int, say: Say) -> np.ndarray:
     """float32 [V, D], with the standard deviation that the network's own embeddings begin with; `say` is told the coverage.
 
     Raises:

@@ -101,4 +101,11 @@ def builtin(source: str, data: DataConfig) -> Iterator[tuple[Document, Mapping[s
                 yield Document(document.text, source, document.key), pair
 
 
-PREFERENCES = Form(("prompt", "chosen", "rejected"), check, lambda values: values["text"], encode, builtin=builtin)
+PREFERENCES = Form(
+    ("prompt", "chosen", "rejected"),
+    check,
+    lambda values: values["text"],
+    encode,
+    builtin=builtin,
+    key=lambda values: "\n".join(message.content for message in values["prompt"]),
+)

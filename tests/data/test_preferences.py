@@ -82,6 +82,13 @@ def test_prompts_and_answers_may_be_messages(tmp_path):
     assert second.text == ChatTemplate.parse(options().chat_template).render([*talk, Message("assistant", "yes")])
 
 
+def test_pairs_of_one_prompt_are_on_one_side():
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "你好？"}]
+    for prompt, expected in (("你好？", "你好？"), (messages, "Be kind.\n你好？")):
+        rows = [{"prompt": prompt, "chosen": chosen, "rejected": "bye"} for chosen in ("Hello.", "你好。")]
+        assert {PREFERENCES.key(PREFERENCES.check(row, options())) for row in rows} == {expected}
+
+
 def test_the_built_in_pairs():
     examples = list(read_examples(["builtin:chat"], PREFERENCES, options("builtin:chat")))
     assert len(examples) > 1000

@@ -82,10 +82,14 @@ def test_its_folder_alone_is_enough_to_resume(run, begin, changes, parent, tmp_p
     resumed = begin("half", "base.py", SETS_NOTHING, **changes)
     assert resumed.train() == 0
     assert lines(resumed.folder.path, "valid") == lines(run, "valid")
-    (resumed.folder.path / "reference.npz").write_bytes(b"PK")
-    with pytest.raises(UserError, match=r"reference\.npz is damaged .*; remove it"):
-        measure(resumed.folder.path)
-    (resumed.folder.path / "reference.npz").unlink()
+    reference = resumed.folder.path / "reference.npz"
+    whole = reference.read_bytes()
+    flipped = whole[:200] + bytes([whole[200] ^ 16]) + whole[201:]
+    for damaged in (b"", b"PK", whole[: len(whole) // 2], flipped):
+        reference.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"reference\.npz is damaged .*; remove it"):
+            measure(resumed.folder.path)
+    reference.unlink()
     with pytest.raises(UserError, match=r"there is no .*moved"):
         measure(resumed.folder.path)
 

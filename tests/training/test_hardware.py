@@ -7,7 +7,7 @@ import pytest
 
 from model import TransformerConfig, presets
 from model.parameters import abstract_params
-from training.hardware import KINDS, describe_devices, peak_flops
+from training.hardware import KINDS, default_dtype, describe_devices, peak_flops
 from training.model_size import count_parameters, flops_per_token
 
 
@@ -24,12 +24,27 @@ from training.model_size import count_parameters, flops_per_token
         ("TPU v5p", 459e12),
         ("TPU v5", 459e12),
         ("TPU v4", 275e12),
-        ("Tesla T4", 65e12),
+        ("NVIDIA H100 NVL", 835e12),
+        ("Tesla T4", 8.1e12),
     ],
 )
 def test_data_sheets(monkeypatch, kind, flops):
     monkeypatch.setattr("jax.devices", lambda: [types.SimpleNamespace(device_kind=kind)])
     assert peak_flops() == (flops, "data sheet")
+
+
+@pytest.mark.parametrize(
+    "kind, platform, dtype",
+    [
+        ("NVIDIA A100-SXM4-40GB", "gpu", "bfloat16"),
+        ("Tesla T4", "gpu", "float32"),
+        ("unknown", "gpu", "bfloat16"),
+        ("cpu", "cpu", "float32"),
+    ],
+)
+def test_the_dtype_that_is_fast(monkeypatch, kind, platform, dtype):
+    monkeypatch.setattr("jax.devices", lambda: [types.SimpleNamespace(device_kind=kind, platform=platform)])
+    assert default_dtype() == dtype
 
 
 def test_no_start_hides_a_longer_one():
@@ -99,6 +114,12 @@ SMALL = {"vocab_size": 10, "embed_dim": 4, "num_heads": 2, "mlp_dim": 8, "activa
         ({"decoder_layers": 2}, 0, 6 * (2 * 128 + 40) + 12 * 2 * 4 * 3),
         ({"decoder_layers": 2, "tie_embeddings": False}, 0, 6 * (2 * 128 + 40) + 12 * 2 * 4 * 3),
         ({"encoder_layers": 2, "head": "transform", "pooler": True}, 0, 6 * (2 * 128 + 16 + 40) + 12 * 2 * 4 * 3),
+        # A class is read from a summary, at each place, by weights 4 x 4 and 4 x 3.
+        (
+            {"encoder_layers": 2, "head": "classes", "num_classes": 3, "pooler": True},
+            0,
+            6 * (2 * 128 + 16 + 12) + 12 * 2 * 4 * 3,
+        ),
         (
             {"encoder_layers": 1, "decoder_layers": 2},
             5,

@@ -42,15 +42,17 @@ def test_a_device_holds_what_is_said_of_it(make_trainer):
 
 
 def test_on_one_device_nothing_is_divided_and_steps_are_timed(make_trainer):
-    trainer = make_trainer()
+    trainer = make_trainer(training__checkpoint_every=1000)
     said = forecast(trainer)
     assert "fsdp=2" not in said and re.search(r"embedding +\d+ x 16 +- ", said)
     assert re.search(r"^time: \d+ s without evaluations: 3 steps took [\d.e-]+ s each", said, flags=re.M)
     assert "a device, which has" in said and "fits" in said and "does not fit" not in said
     saved = sum(leaf.nbytes for leaf in jax.tree.leaves(trainer.init()))
-    assert in_bytes(re.search(r"^checkpoints: ([\d.]+ \w+) each", said, flags=re.M)[1]) == pytest.approx(
-        saved, rel=1e-3
+    found = re.search(
+        r"^checkpoints: ([\d.]+ \w+) each, one every 3 steps or fewer; up to ([\d.]+ \w+)", said, flags=re.M
     )
+    assert in_bytes(found[1]) == pytest.approx(saved, rel=1e-3)
+    assert in_bytes(found[2]) == pytest.approx(2 * saved, rel=1e-2)  # of 6 steps
 
 
 def test_work_and_time_on_other_devices(make_trainer):
@@ -95,6 +97,7 @@ def test_unknown_devices_are_refused(text):
 def test_auto_is_what_the_devices_compute_in():
     settings = {"model": {"dtype": "auto"}}
     assert Devices.read("8xTPU v5e").settings(settings)["model"]["dtype"] == "bfloat16"
+    assert Devices.read("1 x Tesla T4").settings(settings)["model"]["dtype"] == "float32"
     assert Devices.read("here").settings(settings) is settings
 
 

@@ -199,9 +199,18 @@ def test_find(begun):
         assert found.path == folder.path and its == number
 
 
-@pytest.mark.parametrize("path, message", [("nowhere", "there is no "), ("empty", "is not a run's folder")])
+@pytest.mark.parametrize(
+    "path, message",
+    [
+        ("nowhere", "there is no "),
+        ("empty", "is not a run's folder"),
+        ("another", "its config.json is not that of a run; give a run's folder"),
+    ],
+)
 def test_find_says_what_is_missing(tmp_path, path, message):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another" / "config.json").write_text('{"name": "an app"}')
     with pytest.raises(UserError, match=message):
         RunFolder.find(tmp_path / path)
     shutil.rmtree(tmp_path / "empty")
@@ -225,6 +234,28 @@ def test_a_folder_with_files_of_others_is_refused_and_left_as_it_is(tmp_path):
     with pytest.raises(UserError, match=message), RunFolder(tmp_path).lock():
         pass
     assert [file.name for file in tmp_path.iterdir()] == ["my_text.txt"]
+
+
+def test_a_run_killed_while_it_begins_from_converted_weights_goes_on(tmp_path, monkeypatch):
+    settings = load_settings("configs/tiny.py")
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "data.json").write_text('{"converted_from": {}}')
+    folder, changed, origin = RunFolder(tmp_path), settings | {"seed": 3}, {"fingerprint": "text"}
+    write = RunFolder._write
+
+    def write_one(self, name, content):
+        write(self, name, content)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "_write", write_one)
+    with pytest.raises(KeyboardInterrupt):
+        folder.begin(changed, None, origin)
+    monkeypatch.setattr(RunFolder, "_write", write)
+    folder.refuse_changes(changed)
+    folder.begin(changed, None, origin)
+    assert folder.settings()["seed"] == 3 and folder.data() == {"converted_from": {}} | origin
+    with pytest.raises(ConfigError, match="was begun with other settings"):
+        folder.refuse_changes(settings)
 
 
 def test_what_a_run_killed_before_it_began_has_left_is_no_file_of_others(tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import types
 
 import jax
 import numpy as np
@@ -276,6 +277,14 @@ def test_meshes(config, shape):
 def test_meshes_that_cannot_be(config, message):
     with pytest.raises(ConfigError, match=message):
         make_mesh(MeshConfig(*config))
+
+
+def test_a_mesh_that_leaves_a_process_without_devices_is_refused(monkeypatch):
+    hosts = [types.SimpleNamespace(process_index=number // 4) for number in range(8)]
+    monkeypatch.setattr("jax.devices", lambda: hosts)
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    with pytest.raises(ConfigError, match="leaves some of the 2 processes without a device; take all 8"):
+        make_mesh(MeshConfig(4, 1, 1))
 
 
 @pytest.mark.parametrize(
