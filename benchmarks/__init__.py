@@ -1,1 +1,1 @@
-"""Speed, measured: `train` against PyTorch, `choices` each choice of the code against the obvious alternative."""
+"""Speed and quality, measured; README.md has the commands and what came out."""

@@ -9,8 +9,6 @@ augmented rows, but no new ones.
 """
 
 import argparse
-import importlib.resources
-import json
 import sys
 
 import numpy as np
@@ -20,6 +18,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 
 from data.augment import augment
+from data.builtin import read_builtin_labels
 
 SHARE = 0.1  # of the sentences, to learn from
 ROWS = {
@@ -52,19 +51,17 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="tenths to learn from (default: 5)")
     parser.add_argument("--copies", type=int, default=4, metavar="N", help="variants of each sentence (default: 4)")
     flags = parser.parse_args()
-    file = importlib.resources.files("hsk_sentences_audio") / "data" / "sentences.json"
-    sentences = json.loads(file.read_text(encoding="utf-8"))
-    columns = [(label, language) for label in ("hsk_level", "topic") for language in ("chinese", "english")]
-    print("| training text | " + " | ".join(f"{label}, {language}" for label, language in columns) + " |")
+    columns = [(field, language) for field in ("hsk_level", "topic") for language in ("zh", "en")]
+    print("| training text | " + " | ".join(map(", ".join, columns)) + " |")
     print("|---" * (1 + len(columns)) + "|")
     baseline = {}
     for name, specs in ROWS.items():
         cells = []
-        for label, language in columns:
-            texts = np.array([s["chinese"] if language == "chinese" else s["translation"]["en"] for s in sentences])
-            labels = np.array([str(sentence[label]) for sentence in sentences])
+        for field, language in columns:
+            documents, labels = zip(*read_builtin_labels(f"builtin:hsk/{language}", field), strict=True)
+            texts, labels = np.array([document.text for document in documents]), np.array(labels)
             scores = np.array([accuracy(texts, labels, specs, flags.copies, seed) for seed in range(flags.seeds)])
-            gain = scores - baseline.setdefault((label, language), scores)
+            gain = scores - baseline.setdefault((field, language), scores)
             cells.append(
                 f"{scores.mean():.1%} ± {scores.std(ddof=1):.1%} ({gain.mean():+.1%} ± {gain.std(ddof=1):.1%})"
             )

@@ -1,6 +1,6 @@
 """How fast batches are made, and how long a step waits for them.
 
-python -m benchmarks.loader             # tokens a second, of every task
+python -m benchmarks.loader             # tokens a second, of every task that learns text alone
 python -m benchmarks.loader --wait      # a small model's run, with batches made ahead and without
 python -m benchmarks.loader --packing   # time and memory that a million documents take, in every packing
 """
@@ -33,6 +33,7 @@ from training.run_folder import RunFolder
 SEQUENCE_LENGTHS = (128, 1024)
 ROWS = 8
 DOCUMENTS = 1_000_000
+TEXT_TASKS = [name for name, task in TASKS.items() if not task.examples]
 
 
 def rate(make: Callable[[int], object], tokens: int, seconds: float = 0.5) -> float:
@@ -57,7 +58,7 @@ def measure_tasks() -> None:
     text = encode_texts(documents, tokenizer)
     print(f"{len(documents):,} documents of {text.num_tokens / len(documents):.0f} tokens; tokens a second")
     for length in SEQUENCE_LENGTHS:
-        for task in TASKS:
+        for task in TEXT_TASKS:
             rates = {
                 packing: rate(make_batches(text, tokenizer, task, length, packing), ROWS * length)
                 for packing in PACKINGS
@@ -174,7 +175,7 @@ def main() -> int:
     parser.add_argument("--wait", action="store_true", help="how long a step waits for its batch")
     parser.add_argument("--packing", action="store_true", help="what a million documents take")
     parser.add_argument(
-        "--task", default="span_corruption", choices=TASKS, help="for --wait (default: span_corruption)"
+        "--task", default="span_corruption", choices=TEXT_TASKS, help="for --wait (default: span_corruption)"
     )
     parser.add_argument("--steps", type=int, default=150, metavar="N", help="for --wait (default: 150)")
     flags = parser.parse_args()

@@ -165,14 +165,23 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     Raises:
         UserError: there is none; the message ends with the remedy.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{path} cannot be read ({reason}); {remedy}") from error
+    content = read_json_value(path, remedy)
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object; {remedy}")
     return content
+
+
+def read_json_value(path: Path, remedy: str) -> Any:
+    """Whatever JSON stands in a file.
+
+    Raises:
+        UserError: there is none; the message ends with the remedy.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path} cannot be read ({reason}); {remedy}") from error
 
 
 def digest(*parts: bytes | str) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.cells import cell_len
+
 
 def markdown(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A table in Markdown."""
@@ -12,15 +14,16 @@ def markdown(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def plain(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """The same in columns of equal width."""
+    """The same in columns of equal width, as a terminal shows it: a Chinese character takes two places."""
     rows = list(rows)
     cells = [list(map(_cell, row)) for row in (titles, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     kinds = rows[0] if rows else titles
 
     def aligned(row: Sequence[str]) -> Iterable[str]:
         for cell, width, kind in zip(row, widths, kinds, strict=True):
-            yield cell.ljust(width) if isinstance(kind, str) else cell.rjust(width)
+            space = " " * (width - cell_len(cell))
+            yield cell + space if isinstance(kind, str) else space + cell
 
     return "\n".join("  ".join(aligned(row)).rstrip() for row in cells)
 

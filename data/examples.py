@@ -17,6 +17,7 @@ from data.folds import split_fold
 from data.forms import FORMS, Example, Form
 from data.prepared import is_prepared
 from data.readers import TABLES, has_fields, naming
+from data.sample import sample_texts
 from data.skipped import STOP, Report, Skipped, reported, tell_skipped
 from data.sources import counted, names_in, open_rows
 from data.split import split_documents
@@ -57,9 +58,10 @@ def load_examples(
         apart = {name for each in held_out for name in form.classes(each.values)}
         classes = _settle(classes, {name for each in examples for name in form.classes(each.values)}, apart, form, data)
         held_out = list(with_known_classes(held_out, form, classes, skipped))
-    if isinstance(tokenizer, TokenizerConfig):
-        tokenizer = train([example.text for example in examples], tokenizer)
     sides = by_source(examples), by_source(held_out)
+    if isinstance(tokenizer, TokenizerConfig):
+        texts = {source: [example.text for example in side] for source, side in sides[0].items()}
+        tokenizer = train(sample_texts(texts, tokenizer.sample_bytes, keeps_order=True), tokenizer)
     train_texts, valid_texts = (encode_sources(side, form, tokenizer, classes, data, say) for side in sides)
     sources = {source: attribution(source) for source in (*data.train, *data.valid)}
     parts = (array.tobytes() for text in (*train_texts.values(), *valid_texts.values()) for array in _arrays(text))

@@ -69,12 +69,15 @@ class HfTokenizer:
         """The id of each role's token, as tokenizer_config.json or special_tokens_map.json say, or by its usual name."""
         said = {}
         for name in ("special_tokens_map.json", "tokenizer_config.json"):  # the second counts
-            said |= read_companion(self.files, name)
+            said |= {key: (name, value) for key, value in read_companion(self.files, name).items()}
 
         def find(role: str) -> int | None:
             if f"{role}_token" in said:
-                token = said[f"{role}_token"]
-                return ids.get(token["content"] if isinstance(token, dict) else token)
+                name, token = said[f"{role}_token"]
+                content = token.get("content") if isinstance(token, dict) else token
+                if not isinstance(content, str) and token is not None:
+                    raise UserError(f"{name}: {role}_token={token!r} is no token; fetch it again")
+                return ids.get(content)
             return next((ids[name] for name in ROLES[role] if name in ids), None)
 
         return {role: find(role) for role in ROLES}
@@ -163,8 +166,15 @@ def from_word_pieces(vocab: bytes, config: Mapping[str, Any]) -> bytes:
     """The tokenizer.json of BERT's `vocab.txt`.
 
     Raises:
-        UserError: it lacks one of BERT's special tokens, or is no text.
+        UserError: it lacks one of BERT's special tokens, or is no text; a setting of `config` is of the wrong type.
     """
+
+    def choice(name: str, default: bool | None) -> bool | None:
+        value = config.get(name)
+        if not isinstance(value, bool | None):
+            raise UserError(f"tokenizer_config.json: {name}={value!r} must be true, false or null; fetch it again")
+        return default if value is None else value
+
     try:
         lines = vocab.decode().rstrip("\n").split("\n")
     except UnicodeDecodeError as error:
@@ -175,9 +185,9 @@ def from_word_pieces(vocab: bytes, config: Mapping[str, Any]) -> bytes:
     tokenizer = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True,
-        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
-        strip_accents=config.get("strip_accents"),
-        lowercase=config.get("do_lower_case", True),
+        handle_chinese_chars=choice("tokenize_chinese_chars", True),
+        strip_accents=choice("strip_accents", None),
+        lowercase=choice("do_lower_case", True),
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from common.errors import require
+from data.scripts import mix
 
 ROUNDS = 4
 BLOCK = 10_000  # rows of a mixture in which the sources' shares are exact
@@ -28,7 +29,7 @@ def shuffled(places: np.ndarray, size: int, seed: Sequence[int]) -> np.ndarray:
         halves = list(np.divmod(numbers, base))
         for turn, key in enumerate(keys):
             side = turn % 2
-            noise = _mix(halves[1 - side].astype(np.uint64) ^ key) % np.uint64(sizes[side])
+            noise = mix(halves[1 - side].astype(np.uint64) ^ key) % np.uint64(sizes[side])
             halves[side] = (halves[side] + noise.astype(np.int64)) % sizes[side]
         return halves[0] * base + halves[1]
 
@@ -36,13 +37,6 @@ def shuffled(places: np.ndarray, size: int, seed: Sequence[int]) -> np.ndarray:
     while (outside := numbers >= size).any():
         numbers[outside] = encrypt(numbers[outside])
     return numbers
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """A hash of each uint64: the finalizer of SplitMix64 (Steele, Lea and Flood 2014)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 @dataclasses.dataclass(frozen=True)

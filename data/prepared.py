@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import ConfigError, UserError
-from common.files import digest, read_json, write_whole
+from common.files import digest, read_json, read_json_value, write_whole
 from data.encoded import EncodedText
 from data.hf_tokenizer import HfTokenizer
 from data.shards import read_shards
@@ -54,7 +54,10 @@ def is_prepared(source: str) -> bool:
     """
     path = Path(os.path.expanduser(source)) / MANIFEST
     # os.path: where its folder may not be looked into, reading the source says so.
-    return os.path.isfile(path) and read_json(path, REMEDY).get("format") == FORMAT
+    if not os.path.isfile(path):
+        return False
+    manifest = read_json_value(path, REMEDY)
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any], hashes: Mapping[str, str]) -> dict[str, Any]:

@@ -13,8 +13,7 @@ from data.files import COMPRESSIONS, bare_name, endings, guarded, open_binary, r
 from data.lines import check_utf8, read_lines
 from data.skipped import STOP, Report
 
-Numbered = Iterator[tuple[int, Any]]  # what stands in the text's place of a line or row, with its number, from 1
-Rows = Iterator[tuple[int, Sequence[Any]]]  # the same of several fields
+Rows = Iterator[tuple[int, Sequence[Any]]]  # what stands in the fields of a line or row, with its number, from 1
 
 MAX_CSV_FIELD = 1 << 24  # characters; a quote that is never closed swallows no more
 PARQUET_ROWS = 64  # decoded at a time

@@ -1,7 +1,7 @@
 """What people read about a prepared folder: report.md, with pictures and samples; the manifest says the same to programs."""
 
+import contextlib
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from common.files import write_whole
-from common.fonts import chinese_fonts
+from common.fonts import literal_names
 from common.tables import markdown, plain
 
 BARS = 0.4  # inches of a picture for each bar
@@ -139,40 +139,34 @@ def draw_lengths(picture: Path, lengths: Mapping[str, Sequence[np.ndarray]]) -> 
     """A histogram of tokens a document, in steps of a factor."""
     longest = max(int(part.max()) for parts in lengths.values() for part in parts)
     edges = np.unique(np.geomspace(1, longest + 1, 60).round())
-    axes, save = _picture(picture, 3.5)
-    for split, parts in lengths.items():
-        axes.hist(np.concatenate(parts), edges, label=split, alpha=0.7)
-    axes.set(xscale="log", yscale="log", xlabel="tokens a document", ylabel="documents")
-    axes.set_ylim(bottom=0.5)  # a single document has a bar, too
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter("{x:,.0f}")
-        axis.set_minor_formatter("")
-    axes.legend()
-    save()
+    with _picture(picture, 3.5) as axes:
+        for split, parts in lengths.items():
+            axes.hist(np.concatenate(parts), edges, label=split, alpha=0.7)
+        axes.set(xscale="log", yscale="log", xlabel="tokens a document", ylabel="documents")
+        axes.set_ylim(bottom=0.5)  # a single document has a bar, too
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:,.0f}")
+            axis.set_minor_formatter("")
+        axes.legend()
 
 
 def draw_bars(picture: Path, values: Mapping[str, float], label: str) -> None:
     """A bar for each value, the first at the top."""
-    axes, save = _picture(picture, 1 + BARS * len(values))
-    axes.barh(list(values), list(values.values()))
-    axes.invert_yaxis()
-    axes.set(xlabel=label)
-    save()
+    with _picture(picture, 1 + BARS * len(values)) as axes:
+        axes.barh(list(values), list(values.values()))
+        axes.invert_yaxis()
+        axes.set(xlabel=label)
 
 
+@contextlib.contextmanager
 def _picture(path: Path, height: float):
-    import matplotlib  # half a second to import, and needed only at the end
-    from matplotlib.figure import Figure
+    """Axes to draw on; the picture is written at the end."""
+    from matplotlib.figure import Figure  # half a second to import, and needed only at the end
 
-    figure = Figure(figsize=(8, height), layout="constrained")
-    axes = figure.subplots()
-    axes.grid(alpha=0.3)
-    axes.set_axisbelow(True)
-    fonts = [*matplotlib.rcParams["font.sans-serif"], *chinese_fonts()]
-
-    def save() -> None:
-        with warnings.catch_warnings(), matplotlib.rc_context({"font.sans-serif": fonts}):
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # of names that no font has
-            figure.savefig(path, dpi=110)
-
-    return axes, save
+    with literal_names():
+        figure = Figure(figsize=(8, height), layout="constrained")
+        axes = figure.subplots()
+        axes.grid(alpha=0.3)
+        axes.set_axisbelow(True)
+        yield axes
+        figure.savefig(path, dpi=110)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common.errors import UserError
 
-WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+WANTED = ("*.json", "model*.safetensors", "*.model", "*.txt", "*.jinja")
 
 
 def find_source(source: str) -> Path:
@@ -26,9 +26,10 @@ def find_source(source: str) -> Path:
             f"there is no folder {source}; to fetch it from the Hub by that name, pip install huggingface_hub"
         ) from None
     try:
-        fetched = Path(snapshot_download(source, allow_patterns=list(WANTED)))
-        if not any(fetched.glob("*.safetensors")):
-            fetched = Path(snapshot_download(source, allow_patterns=[*WANTED, "pytorch_model*.bin"]))
+        fetched = Path(snapshot_download(source, allow_patterns=[*WANTED], ignore_patterns=["*/*"]))
+        if not any(fetched.glob("model*.safetensors")):
+            wanted = [*WANTED, "pytorch_model*.bin"]
+            fetched = Path(snapshot_download(source, allow_patterns=wanted, ignore_patterns=["*/*"]))
     except Exception as error:  # the network's, the Hub's, the disk's
         reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
         raise UserError(f"{source} cannot be fetched from the Hub: {reason}") from error

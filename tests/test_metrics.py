@@ -162,6 +162,8 @@ def test_rouge_of_english_is_the_librarys_and_of_chinese_that_of_its_characters_
     assert figures["rouge1"] == figures["rougeL"] == pytest.approx(np.mean(unigrams))
     assert figures["rouge2"] == pytest.approx(np.mean(bigrams))
     assert "characters" in signatures["rouge"]
+    samples, statistics, _ = text_statistics(["一九〇〇年"], ["一九〇年"])
+    assert statistics(*samples)["rouge1"] == pytest.approx(2 * 4 / 9)
 
 
 def test_equal_texts_are_perfect_and_intervals_hold_the_figures():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from common.files import write_whole
-from common.fonts import chinese_fonts
+from common.fonts import chinese_fonts, literal_names
 from training.metrics_writer import read_metrics
 
 
@@ -47,22 +47,23 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], targ
     """
     from matplotlib.figure import Figure
 
-    fonts = ["DejaVu Sans", *chinese_fonts()]
-    names = [name if name.isascii() or len(fonts) > 1 else str(number) for number, name in enumerate(classes, 1)]
+    has_chinese = bool(chinese_fonts())
+    names = [name if name.isascii() or has_chinese else str(number) for number, name in enumerate(classes, 1)]
     counts = np.array(matrix)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = 2.5 + 0.42 * len(classes)
-    figure = Figure(figsize=(size, size), layout="constrained")
-    axes = figure.add_subplot()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), names, rotation=90, fontfamily=fonts)
-    axes.set_yticks(range(len(names)), names, fontfamily=fonts)
-    axes.set_xlabel("prediction")
-    axes.set_ylabel("label")
-    for row, column in zip(*counts.nonzero(), strict=True):
-        color = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, counts[row, column], ha="center", va="center", color=color, fontsize=7)
-    _write(figure, target, dpi=100)
+    with literal_names():
+        figure = Figure(figsize=(size, size), layout="constrained")
+        axes = figure.add_subplot()
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("prediction")
+        axes.set_ylabel("label")
+        for row, column in zip(*counts.nonzero(), strict=True):
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, counts[row, column], ha="center", va="center", color=color, fontsize=7)
+        _write(figure, target, dpi=100)
 
 
 def _write(figure, picture: Path, dpi: int) -> None:

@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import dataclasses
 import gzip
 import json
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow.parquet
 import pytest
 from datasets import Dataset
 
+import data.examples
 from common.errors import ConfigError, UserError
 from data.batches import PackedRows
 from data.builtin import read_builtin
@@ -92,6 +94,15 @@ def test_where_examples_are_few_each_is_on_one_side_as_a_whole(tmp_path):
         for side in (corpus.train, corpus.valid)
     ]
     assert sorted(sides[0] + sides[1]) == [row["body"] for row in rows] and len(sides[1]) == 1
+
+
+def test_the_tokenizer_is_trained_on_no_more_than_it_is_told(tmp_path, monkeypatch):
+    sources, seen, train = [write(tmp_path / name) for name in ("a.jsonl", "b.csv")], [], data.examples.train
+    monkeypatch.setattr(data.examples, "train", lambda texts, config: seen.extend(texts) or train(texts, config))
+    load(options(sources), dataclasses.replace(CHAR, sample_bytes=600), (), pytest.fail)
+    assert 400 < sum(len(text.encode()) for text in seen) < 800
+    numbers = [int(text.split()[-2]) for text in seen]
+    assert max(numbers) > 15 and numbers != sorted(numbers), "not the first ones"
 
 
 def test_a_corpus_of_two_classes(tmp_path):

@@ -175,8 +175,9 @@ def test_a_changed_token_is_found_where_all_is_read(load, folder):
 
 def test_only_a_folder_with_our_manifest_is_one(tmp_path, folder):
     assert is_prepared(str(folder)) and not is_prepared(str(tmp_path)) and not is_prepared("builtin:hsk")
-    (tmp_path / "manifest.json").write_text(json.dumps({"files": []}))
-    assert not is_prepared(str(tmp_path))
+    for other in ([], "text", {"files": []}):
+        (tmp_path / "manifest.json").write_text(json.dumps(other))
+        assert not is_prepared(str(tmp_path))
     with pytest.raises(UserError, match="is not the manifest of a prepared folder"):
         read_prepared(tmp_path)
 

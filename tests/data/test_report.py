@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from PIL import Image
 
+from common.tables import plain
 from data.report import draw_bars, draw_lengths, line, literal, split_table, write_report
 
 
@@ -95,11 +96,12 @@ def test_a_single_document_can_be_seen_in_the_picture(tmp_path):
     assert blue(tmp_path / "all.png") - blue(tmp_path / "most.png") > 500
 
 
-def test_names_of_sources_may_be_chinese(tmp_path):
-    """Where no font has them there are boxes, and no warning about each."""
+def test_names_of_sources_may_be_chinese_or_have_dollars(tmp_path):
+    """Where no font has a character there is a box, and no warning; what stands between dollars is no formula."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        draw_bars(tmp_path / "bars.png", {"语料 (train)": 0.3, "b (valid)": 0.2}, "tokens a byte")
+        draw_bars(tmp_path / "bars.png", {"语料 (train)": 0.3, "data/$1_$x.txt (valid)": 0.2}, "tokens a byte")
+        draw_lengths(tmp_path / "lengths.png", {"$1_$": [np.array([5, 50])]})
     assert blue(tmp_path / "bars.png") > 1000
 
 
@@ -115,3 +117,12 @@ def test_several_sources_have_a_row_of_all():
         "tokens a byte": "0.500",
     }
     assert [row[:2] for row in rows] == [("train", "a.txt"), ("train", "b.txt"), ("train", "all"), ("valid", "a.txt")]
+
+
+def test_columns_are_even_where_a_character_takes_two_places():
+    rows = [("中文.txt", 1000), ("a.txt", 2)]
+    assert plain(("source", "documents"), rows).split("\n") == [
+        "source    documents",
+        "中文.txt      1,000",
+        "a.txt             2",
+    ]

@@ -24,6 +24,7 @@ from tests.conftest import ROOT
         ("room B2B, file_name, 3rd of 1984", ["room", "of"]),
         ("你OK吗", ["你", "OK", "吗"]),
         ("我们今天去公园。", ["我们", "今天", "去", "公园"]),
+        ("a〇b 时时々", ["a", "〇", "b", "时时", "々"]),
         ("naïve Größe мир", ["naïve", "Größe", "мир"]),
         ("en: an end\n zh：结束; or: so", ["an", "end", "结束", "or", "so"]),
         (" 。, 12 \n", []),

@@ -56,6 +56,31 @@ def test_a_damaged_generation_config_is_refused(tmp_path, said):
     assert not any((tmp_path / "run").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "message"),
+    [
+        ("tokenizer_config.json", {"eos_token": {}}, r"eos_token=\{\} is no token"),
+        ("tokenizer_config.json", {"eos_token": ["a"]}, r"eos_token=\['a'\] is no token"),
+        ("special_tokens_map.json", {"mask_token": {"content": 3}}, r"mask_token=\{'content': 3\} is no token"),
+        ("tokenizer_config.json", {"do_lower_case": 1}, "do_lower_case=1 must be true, false or null"),
+        ("tokenizer_config.json", {"strip_accents": "yes"}, "strip_accents='yes' must be true, false or null"),
+    ],
+)
+def test_settings_of_a_tokenizer_that_make_no_sense_are_refused(tmp_path, name, said, message):
+    (tmp_path / "vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\na")
+    (tmp_path / name).write_text(json.dumps(said))
+    with pytest.raises(UserError, match=rf"{name}: {message}; fetch it again$"):
+        read_tokenizer(tmp_path)
+
+
+def test_null_is_a_settings_default(tmp_path):
+    (tmp_path / "vocab.txt").write_text("[UNK]\n[CLS]\n[SEP]\na\n你")
+    names = ("do_lower_case", "tokenize_chinese_chars", "strip_accents", "eos_token")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(dict.fromkeys(names)))
+    tokenizer = read_tokenizer(tmp_path)
+    assert tokenizer.encode("Á你") == [3, 4] and tokenizer.ends == (2,)
+
+
 SPECIALS = {
     "llama": ("tokenizer.model", {"model_type": "bpe", "byte_fallback": True, "bos_id": 1, "eos_id": 2, "unk_id": 0}),
     "t5": ("spiece.model", {"model_type": "unigram", "pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}),

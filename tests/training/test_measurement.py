@@ -17,6 +17,7 @@ from tests.training.runs import left, measure
 from training.config import build_config
 from training.evaluation import make_evaluator
 from training.metrics_writer import read_metrics
+from training.plot import plot_confusion
 from training.run_folder import RunFolder
 from training.sharding import MeshConfig, make_mesh, replicated
 from training.trained_model import load_model
@@ -151,3 +152,8 @@ def test_text_is_cleaned_as_the_runs(run, tmp_path):
     data = build_config(settings, model.tokenizer.vocab_size).data
     ((_, text),) = load_texts(data, model.tokenizer)[0].items()
     assert text.sizes.tolist() == [len("the cat sees"), len("a dog")] and text.num_bytes == 17
+
+
+def test_classes_may_have_dollars_in_their_names(tmp_path):
+    plot_confusion([[1, 2], [0, 3]], ["$5_$10", "<$5"], tmp_path / "confusion.png")
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
