@@ -3,8 +3,8 @@
 import functools
 import re
 
-from common.han import HAN
 from common.packages import import_package
+from common.scripts import HAN
 
 IDEOGRAPHS = re.compile(f"[{HAN}]+")
 RUN = re.compile(f"[{HAN}]+|[^\\W{HAN}]+(?:['’][^\\W{HAN}]+)*")

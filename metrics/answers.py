@@ -6,7 +6,7 @@ import string
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from common.han import HAN
+from common.scripts import HAN
 
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 IDEOGRAPH = re.compile(f"[{HAN}]")

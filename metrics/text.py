@@ -6,22 +6,25 @@ from importlib.metadata import version
 
 import numpy as np
 
-from common.han import HAN
+from common.scripts import HAN, UNSPACED
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
-def is_chinese(texts: Sequence[str]) -> bool:
-    """Whether most letters of the texts are Chinese characters."""
-    letters = [character for text in texts for character in text if character.isalpha()]
-    return 2 * len(re.findall(f"[{HAN}]", "".join(letters))) > len(letters)
+def bleu_tokenizer(texts: Sequence[str]) -> str:
+    """That of sacrebleu for the script that most letters of the texts are of."""
+    letters = "".join(character for text in texts for character in text if character.isalpha())
+    for name, script in (("zh", HAN), ("char", UNSPACED)):
+        if 2 * len(re.findall(f"[{script}]", letters)) > len(letters):
+            return name
+    return "13a"
 
 
-class Characters:
-    """A tokenizer for rouge-score, whose own knows Latin letters alone: each Chinese character is a token, and so is each
-    run of other letters and digits."""
+class Words:
+    """A tokenizer for rouge-score, whose own knows the letters a to z alone: each run of letters and digits is a token, and
+    each character of a script without spaces."""
 
-    pattern = re.compile(rf"[{HAN}]|[^\W_{HAN}]+")
+    pattern = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
 
     def tokenize(self, text: str) -> list[str]:
         return self.pattern.findall(text.lower())
@@ -32,9 +35,9 @@ def text_statistics(
 ) -> tuple[list[np.ndarray], Callable[..., dict[str, float]], dict[str, str]]:
     """What is counted of each text, and the figures that follow from it, so that texts can be drawn anew for `bootstrap`.
 
-    The figures are "bleu" (Papineni et al. 2002, tokenized as sacrebleu's `zh` does where most letters of the references are
-    Chinese characters, and as its `13a` does elsewhere) and "chrf" (chrF2, Popović 2015), from 0 to 100 and of all texts
-    together; "rouge1", "rouge2" and "rougeL" (Lin 2004, the F-measure), from 0 to 1, means over texts.
+    The figures are "bleu" (Papineni et al. 2002, with sacrebleu's tokenizer `zh` where most letters of the references are
+    Chinese characters, `char` where they are of scripts without spaces, else `13a`) and "chrf" (chrF2, Popović 2015), from 0
+    to 100 and of all texts together; "rouge1", "rouge2" and "rougeL" (Lin 2004, the F-measure), from 0 to 1, means over texts.
 
     Returns:
         arrays [texts, ...]; the function that makes figures of them; and how each figure was taken, as the libraries sign it.
@@ -42,10 +45,9 @@ def text_statistics(
     from rouge_score.rouge_scorer import RougeScorer
     from sacrebleu.metrics import BLEU, CHRF
 
-    chinese = is_chinese(references)
-    counted = {"bleu": BLEU(tokenize="zh" if chinese else "13a"), "chrf": CHRF()}
+    counted = {"bleu": BLEU(tokenize=bleu_tokenizer(references)), "chrf": CHRF()}
     counts = [np.array(each._extract_corpus_statistics(predictions, [references])) for each in counted.values()]
-    rouge = RougeScorer(list(ROUGE), tokenizer=Characters() if chinese else None)
+    rouge = RougeScorer(list(ROUGE), tokenizer=Words())
     pairs = zip(references, predictions, strict=True)
     scores = np.array([[score.fmeasure for score in rouge.score(*pair).values()] for pair in pairs])
 
@@ -59,6 +61,6 @@ def text_statistics(
         return figures | dict(zip(ROUGE, scores.mean(0).tolist(), strict=True))
 
     signatures = {name: str(metric.get_signature()) for name, metric in counted.items()}
-    units = "characters" if chinese else "words"
+    units = "words and characters of scripts without spaces"
     signatures["rouge"] = f"f-measure|tok:{units}|stemmer:no|version:{version('rouge-score')}"
     return [*counts, scores], statistics, signatures

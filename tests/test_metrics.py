@@ -17,7 +17,7 @@ from metrics import (
     perplexity,
     text_statistics,
 )
-from metrics.text import is_chinese
+from metrics.text import bleu_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -162,6 +162,14 @@ def test_rouge_of_english_is_the_librarys_and_of_chinese_that_of_its_characters_
     assert figures["rouge1"] == figures["rougeL"] == pytest.approx(np.mean(unigrams))
     assert figures["rouge2"] == pytest.approx(np.mean(bigrams))
     assert "characters" in signatures["rouge"]
+
+
+@pytest.mark.parametrize("text", ["Привет, мир", "私は学生です。", "เขาไปโรงเรียน", "Das Mädchen übt schön."])
+def test_rouge_knows_letters_of_all_scripts(text):
+    samples, statistics, _ = text_statistics([text], [text])
+    assert statistics(*samples)["rouge2"] == 1
+    samples, statistics, _ = text_statistics([text[:-3]], [text])
+    assert 0 < statistics(*samples)["rouge1"] < 1
     samples, statistics, _ = text_statistics(["一九〇〇年"], ["一九〇年"])
     assert statistics(*samples)["rouge1"] == pytest.approx(2 * 4 / 9)
 
@@ -175,7 +183,8 @@ def test_equal_texts_are_perfect_and_intervals_hold_the_figures():
 
 
 @pytest.mark.parametrize(
-    ("text", "chinese"), [("我们 are", False), ("我们是 it", True), ("日本語です、ね", False), ("123", False)]
+    ("text", "tokenizer"),
+    [("我们 are", "13a"), ("我们是 it", "zh"), ("日本語です、ね", "char"), ("ไปโรงเรียน", "char"), ("123", "13a")],
 )
-def test_what_counts_as_chinese(text, chinese):
-    assert is_chinese([text]) == chinese
+def test_the_tokenizer_is_that_of_the_commonest_script(text, tokenizer):
+    assert bleu_tokenizer([text]) == tokenizer

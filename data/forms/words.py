@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from common.errors import UserError
-from common.han import HAN
+from common.scripts import HAN
 from data.tokenizer import SPACE_MARK, SPACES, Tokenizer
 
 # Ideographs, kana, and the punctuation and full-width forms that are written with them.
