@@ -14,6 +14,7 @@ def get_config():
             "activation": "geglu",
             "tie_embeddings": False,
             "initializer": "xavier",
+            "initializer_std": 1.0,  # of embeddings, as T5's: so the decoder soon finds the sentinels
         }
     )
     config.tokenizer.special_tokens = tuple(f"<extra_id_{number}>" for number in reversed(range(40)))

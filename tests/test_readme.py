@@ -48,6 +48,7 @@ def test_commands_run(tmp_path, cache_dir):
             command += f" {SHORTER}"
         elif command.startswith("pytest"):
             command += " --collect-only tests/test_smoke.py"
-        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        how = {"shell": True, "executable": "/bin/bash", "cwd": tmp_path, "env": environment}
+        done = subprocess.run(command, **how, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         assert (done.stdout + done.stderr).strip(), command
