@@ -1,4 +1,4 @@
-"""T5's design, small: it writes the spans that sentinels stand for."""
+"""T5's design, small, with rotary positions and norms of queries and keys, which learn faster: it writes what gaps hide."""
 
 from configs import base
 
@@ -10,7 +10,7 @@ def get_config():
         {
             "encoder_layers": 3,
             "decoder_layers": 3,
-            "position": "relative_bias",
+            "qk_norm": True,
             "activation": "geglu",
             "tie_embeddings": False,
             "initializer": "xavier",
@@ -18,11 +18,11 @@ def get_config():
         }
     )
     config.tokenizer.special_tokens = tuple(f"<extra_id_{number}>" for number in reversed(range(40)))
-    config.corruption.update({"rate": 0.3, "spans_anywhere": True})
+    config.corruption.update({"rate": 0.3, "mean_span_length": 2.0, "spans_anywhere": True})
     config.optimizer.learning_rate = 2e-3
-    config.training.update({"num_steps": 3000, "eval_every": 500, "checkpoint_every": 500})
+    config.training.update({"num_steps": 4000, "eval_every": 500, "checkpoint_every": 500})
     config.training.sample_prompts = (  # pairs, as in the text that it learns from
         "zh: 我<extra_id_0>老师。\nen: I am a teacher.",
-        "zh: 我是老师。\nen: I am a <extra_id_0>.",
+        "zh: 我是老师。\nen: I <extra_id_0> a teacher.",
     )
     return config

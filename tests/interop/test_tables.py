@@ -100,7 +100,7 @@ def test_what_is_no_family_says_what_stands_in_the_way(changes, parts):
         ("gpt2_tiny", [], "gpt2"),
         ("llama_tiny", [], "llama"),
         ("bert_tiny", ["model.position=learned", "model.num_token_types=2"], "bert"),
-        ("t5_tiny", ["model.scale_attention=False"], "t5"),
+        ("t5_tiny", ["model.position=relative_bias", "model.qk_norm=False", "model.scale_attention=False"], "t5"),
     ],
 )
 def test_the_small_configs_are_of_the_families_that_the_readme_says(name, changes, family):
