@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from common.files import write_whole
-from common.fonts import literal_names
+from common.pictures import picture
 from common.tables import markdown, plain
 
 BARS = 0.4  # inches of a picture for each bar
@@ -135,11 +135,11 @@ def _variants(content: Mapping[str, Any]) -> list[str]:
     return [f"{documents * copies // (copies + 1):,} of the documents to train on are variants (`data.augment`)."]
 
 
-def draw_lengths(picture: Path, lengths: Mapping[str, Sequence[np.ndarray]]) -> None:
+def draw_lengths(path: Path, lengths: Mapping[str, Sequence[np.ndarray]]) -> None:
     """A histogram of tokens a document, in steps of a factor."""
     longest = max(int(part.max()) for parts in lengths.values() for part in parts)
     edges = np.unique(np.geomspace(1, longest + 1, 60).round())
-    with _picture(picture, 3.5) as axes:
+    with _picture(path, 3.5) as axes:
         for split, parts in lengths.items():
             axes.hist(np.concatenate(parts), edges, label=split, alpha=0.7)
         axes.set(xscale="log", yscale="log", xlabel="tokens a document", ylabel="documents")
@@ -150,9 +150,9 @@ def draw_lengths(picture: Path, lengths: Mapping[str, Sequence[np.ndarray]]) -> 
         axes.legend()
 
 
-def draw_bars(picture: Path, values: Mapping[str, float], label: str) -> None:
+def draw_bars(path: Path, values: Mapping[str, float], label: str) -> None:
     """A bar for each value, the first at the top."""
-    with _picture(picture, 1 + BARS * len(values)) as axes:
+    with _picture(path, 1 + BARS * len(values)) as axes:
         axes.barh(list(values), list(values.values()))
         axes.invert_yaxis()
         axes.set(xlabel=label)
@@ -160,13 +160,8 @@ def draw_bars(picture: Path, values: Mapping[str, float], label: str) -> None:
 
 @contextlib.contextmanager
 def _picture(path: Path, height: float):
-    """Axes to draw on; the picture is written at the end."""
-    from matplotlib.figure import Figure  # half a second to import, and needed only at the end
-
-    with literal_names():
-        figure = Figure(figsize=(8, height), layout="constrained")
-        axes = figure.subplots()
+    """Axes with a grid behind what is drawn."""
+    with picture(path, (8, height), dpi=110) as axes:
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)
         yield axes
-        figure.savefig(path, dpi=110)

@@ -1,40 +1,34 @@
 """Pictures: of a run's losses, and of the classes that it confuses."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from common.files import write_whole
-from common.fonts import chinese_fonts, literal_names
+from common.pictures import chinese_fonts, picture
 from training.metrics_writer import read_metrics
 
 
-def plot_losses(metrics: Path, picture: Path, title: str) -> None:
+def plot_losses(metrics: Path, target: Path, title: str) -> None:
     """Draws training and validation loss over steps from metrics.jsonl as a PNG, the best validation marked.
 
     Raises:
-        OSError: `picture` cannot be written.
+        OSError: `target` cannot be written.
     """
-    from matplotlib.figure import Figure  # half a second to import, and needed only at the end
-
     records = read_metrics(metrics)
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
     train = [(record["step"], record["loss"]) for record in records if record["split"] == "train"]
     valid = [(record["step"], record["loss"]) for record in records if record["split"] == "valid"]
-    if train:
-        axes.plot(*zip(*train, strict=True), label="train", color="tab:blue", linewidth=1, alpha=0.8)
-    if valid:
-        axes.plot(*zip(*valid, strict=True), label="validation", color="tab:orange", marker="o", markersize=3)
-        step, loss = min(valid, key=lambda point: point[1])
-        axes.plot(step, loss, "*", color="tab:red", markersize=14, label=f"best: {loss:.3f} at step {step}")
-    axes.set(title=title, xlabel="step", ylabel="loss (nats a token)")
-    axes.grid(alpha=0.3)
-    if records:
-        axes.legend()
-    _write(figure, picture, dpi=120)
+    with picture(target, (8, 4.5), dpi=120) as axes:
+        if train:
+            axes.plot(*zip(*train, strict=True), label="train", color="tab:blue", linewidth=1, alpha=0.8)
+        if valid:
+            axes.plot(*zip(*valid, strict=True), label="validation", color="tab:orange", marker="o", markersize=3)
+            step, loss = min(valid, key=lambda point: point[1])
+            axes.plot(step, loss, "*", color="tab:red", markersize=14, label=f"best: {loss:.3f} at step {step}")
+        axes.set(title=title, xlabel="step", ylabel="loss (nats a token)")
+        axes.grid(alpha=0.3)
+        if records:
+            axes.legend()
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], target: Path) -> None:
@@ -45,16 +39,12 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], targ
     Raises:
         OSError: `target` cannot be written.
     """
-    from matplotlib.figure import Figure
-
     has_chinese = bool(chinese_fonts())
     names = [name if name.isascii() or has_chinese else str(number) for number, name in enumerate(classes, 1)]
     counts = np.array(matrix)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = 2.5 + 0.42 * len(classes)
-    with literal_names():
-        figure = Figure(figsize=(size, size), layout="constrained")
-        axes = figure.add_subplot()
+    with picture(target, (size, size), dpi=100) as axes:
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(names)), names, rotation=90)
         axes.set_yticks(range(len(names)), names)
@@ -63,10 +53,3 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str], targ
         for row, column in zip(*counts.nonzero(), strict=True):
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, counts[row, column], ha="center", va="center", color=color, fontsize=7)
-        _write(figure, target, dpi=100)
-
-
-def _write(figure, picture: Path, dpi: int) -> None:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=dpi)
-    write_whole(picture, content.getvalue())

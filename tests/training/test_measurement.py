@@ -17,7 +17,7 @@ from tests.training.runs import left, measure
 from training.config import build_config
 from training.evaluation import make_evaluator
 from training.metrics_writer import read_metrics
-from training.plot import plot_confusion
+from training.plot import plot_confusion, plot_losses
 from training.run_folder import RunFolder
 from training.sharding import MeshConfig, make_mesh, replicated
 from training.trained_model import load_model
@@ -157,3 +157,8 @@ def test_text_is_cleaned_as_the_runs(run, tmp_path):
 def test_classes_may_have_dollars_in_their_names(tmp_path):
     plot_confusion([[1, 2], [0, 3]], ["$5_$10", "<$5"], tmp_path / "confusion.png")
     assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_a_run_may_have_dollars_in_its_name(tmp_path):
+    plot_losses(tmp_path / "metrics.jsonl", tmp_path / "loss.png", title="$1_$x")
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
