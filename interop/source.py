@@ -5,7 +5,8 @@ from pathlib import Path
 
 from common.errors import UserError
 
-WANTED = ("*.json", "model*.safetensors", "*.model", "*.txt", "*.jinja")
+WANTED = ("*.json", "*.model", "*.txt", "*.jinja")
+SAFETENSORS = "model*.safetensors"
 
 
 def find_source(source: str) -> Path:
@@ -25,11 +26,14 @@ def find_source(source: str) -> Path:
         raise UserError(
             f"there is no folder {source}; to fetch it from the Hub by that name, pip install huggingface_hub"
         ) from None
+
+    def fetch(*patterns: str) -> Path:
+        return Path(snapshot_download(source, allow_patterns=list(patterns), ignore_patterns=["*/*"]))
+
     try:
-        fetched = Path(snapshot_download(source, allow_patterns=[*WANTED], ignore_patterns=["*/*"]))
-        if not any(fetched.glob("model*.safetensors")):
-            wanted = [*WANTED, "pytorch_model*.bin"]
-            fetched = Path(snapshot_download(source, allow_patterns=wanted, ignore_patterns=["*/*"]))
+        fetched = fetch(*WANTED, SAFETENSORS)
+        if not any(fetched.glob(SAFETENSORS)):
+            fetched = fetch(*WANTED, "pytorch_model*.bin")
     except Exception as error:  # the network's, the Hub's, the disk's
         reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
         raise UserError(f"{source} cannot be fetched from the Hub: {reason}") from error

@@ -170,6 +170,9 @@ def test_rouge_knows_letters_of_all_scripts(text):
     assert statistics(*samples)["rouge2"] == 1
     samples, statistics, _ = text_statistics([text[:-3]], [text])
     assert 0 < statistics(*samples)["rouge1"] < 1
+
+
+def test_rouge_takes_a_chinese_zero_for_a_character():
     samples, statistics, _ = text_statistics(["一九〇〇年"], ["一九〇年"])
     assert statistics(*samples)["rouge1"] == pytest.approx(2 * 4 / 9)
 

@@ -57,9 +57,8 @@ def find_kind(name: str) -> Kind | None:
 
 def default_dtype() -> str:
     """That of the device's kind; of kinds that are not known float32 on a CPU, bfloat16 elsewhere."""
-    device = jax.devices()[0]
-    kind = find_kind(device.device_kind)
-    return kind.dtype if kind else "float32" if device.platform == "cpu" else "bfloat16"
+    kind = find_kind(jax.devices()[0].device_kind)
+    return kind.dtype if kind else "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
 def peak_flops() -> tuple[float, str]:
@@ -69,7 +68,7 @@ def peak_flops() -> tuple[float, str]:
         return kind.flops, "data sheet"
     on_cpu = jax.default_backend() == "cpu"
     size = 1024 if on_cpu else 8192  # so large that starting it takes no time to speak of
-    matrix = jnp.ones((size, size), jnp.float32 if on_cpu else jnp.bfloat16)
+    matrix = jnp.ones((size, size), jnp.dtype(default_dtype()))
     multiply = jax.jit(lambda x: x @ x)
     multiply(matrix).block_until_ready()
     seconds = []

@@ -199,8 +199,8 @@ class RunFolder:
         Raises:
             UserError: the text is not the one that the run was begun with, or the folder cannot be written.
         """
-        begun = self.data()
-        is_new = self.settings() is None or begun is None or self.is_untrained()
+        begun, is_untrained = self.data(), self.is_untrained()
+        is_new = self.settings() is None or begun is None or is_untrained
         if not is_new and begun.get("fingerprint") != data["fingerprint"]:
             raise UserError(
                 f"the training text (or the run's tokenizer) has changed since {self.path} was begun; "
@@ -211,7 +211,7 @@ class RunFolder:
             for name, content in ({} if tokenizer is None else tokenizer.files).items():
                 self._write(name, content)
             written = {"data.json": origin | data, "config.json": settings}
-            for name in reversed(written) if self.is_untrained() else written:
+            for name in reversed(written) if is_untrained else written:
                 self._write(name, json.dumps(written[name], indent=2, ensure_ascii=False) + "\n")
 
     def _write(self, name: str, content: bytes | str) -> None:
